@@ -1,0 +1,1 @@
+"""What a solution implies: figures of a policy table."""

@@ -1,0 +1,1 @@
+"""Where the parameters come from: market data to intensities and volatility."""

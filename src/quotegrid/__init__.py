@@ -1,0 +1,1 @@
+"""Optimal quotes for market makers: a problem file in, a lookup table out."""
