@@ -1,1 +1,1 @@
-"""What is controlled: preferences, intensities, flows, price dynamics, horizons, and the problem they form."""
+"""What is controlled: preferences, intensities, flows, price dynamics, horizons; and the problem."""

@@ -1,1 +1,1 @@
-"""How it is solved: the controlled Markov chain, its Hamiltonians, and the algorithms that march or iterate over it."""
+"""How it is solved: the controlled Markov chain, its Hamiltonians, and the algorithms over it."""
