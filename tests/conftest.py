@@ -5,15 +5,19 @@ random numbers are seeded. Double precision is *not* switched on: a function tha
 fail here as it would for a user. A test that calls JAX itself takes the fixture `x64`.
 """
 
+import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import hypothesis
 import jax
 import matplotlib
 import numpy as np
 import pytest
+
+from quotegrid.tables.policy_table import PolicyTable
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -50,3 +54,77 @@ def x64() -> Iterator[None]:
 def checkout() -> Path:
     """The root of the checkout the tests were started from."""
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def table_by_hand() -> Callable[..., PolicyTable]:
+    """Makes tables without a solver: value -c q², offset w plus the change of value a fill brings, per lot.
+
+    sizes: a pair of flows each; times: a finite horizon, with c falling to 0; changes: fields to replace.
+    """
+
+    def make(
+        limit: int = 4,
+        sizes: tuple[int, ...] = (1,),
+        times: tuple[float, ...] | None = None,
+        tick: float | None = None,
+        units: tuple[str, str] = ("USD", "s"),
+        **changes: object,
+    ) -> PolicyTable:
+        lots = np.arange(-limit, limit + 1.0)
+        flows = [
+            SimpleNamespace(name=f"size{size}", side=side, size=size, asset=0, sign=sign)
+            for size in sizes
+            for side, sign in (("bid", 1), ("ask", -1))
+        ]
+
+        def at(curvature: float) -> tuple[np.ndarray, np.ndarray]:
+            value = -curvature * lots**2
+            offset = np.full((lots.size, len(flows)), np.nan)
+            for column, flow in enumerate(flows):
+                after = lots + flow.sign * flow.size
+                inside = np.abs(after) <= limit
+                offset[inside, column] = 0.5 + (value - -curvature * after**2)[inside] / flow.size
+            return value, offset
+
+        if times is None:
+            value, offset = at(0.01)
+        else:
+            slices = [at(0.01 * (1 - t / times[-1])) for t in times]
+            value, offset = np.stack([part[0] for part in slices]), np.stack([part[1] for part in slices])
+        price_unit, time_unit = units
+        problem = {
+            "format": 1,
+            "market": {"symbol": "XYZ", "lot_size": 0.1} | ({} if tick is None else {"tick_size": tick}),
+            "preferences": {"kind": "cara", "risk_aversion": 0.1},
+            "horizon": {"kind": "ergodic"} if times is None else {"kind": "finite", "duration": times[-1]},
+        }
+        fields = {
+            "problem_json": json.dumps(problem, sort_keys=True, separators=(",", ":")),
+            "problem_hash": "0" * 64,
+            "package_version": "0",
+            "price_unit": price_unit,
+            "time_unit": time_unit,
+            "symbols": ("XYZ",),
+            "lot_sizes": (0.1,),
+            "times": None if times is None else np.array(times),
+            "inventories": (lots,),
+            "flows": flows,
+            "value": value,
+            "offset": offset,
+            "hedge_rate": None,
+            "market_order": None,
+            "gain": 0.25 if times is None else None,
+            "status": "converged",
+            "status_message": "Solved.",
+            "method": "by hand",
+            "method_reason": "a parabola",
+            "residual": 0.0,
+            "iterations": 0,
+            "certificate": {"level": "none", "reason": "made by hand"},
+            "lookup_error": None if times is None else {"offset": 0.001, "value": 0.002},
+            "notes": (),
+        }
+        return PolicyTable.from_solution(SimpleNamespace(**{**fields, **changes}))
+
+    return make

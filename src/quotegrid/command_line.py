@@ -1,0 +1,224 @@
+"""The command line: `quotegrid solve`, `show`, `quote`, `verify`, `calibrate`, `example`, `schema`.
+
+Each command imports what it needs when it runs, so that reading a table never loads JAX, and `quote` loads
+little more than NumPy. Exit codes: 0 done, 1 the answer is no (not converged, verification failed), 2 bad
+input. Errors go to stderr as one paragraph; `--debug`, anywhere on the line, shows the traceback instead.
+"""
+
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+DONE, NO, BAD_INPUT = 0, 1, 2
+
+app = typer.Typer(
+    help="Optimal quotes for market makers: a problem file in, a lookup table out.",
+    epilog="--debug, anywhere on the line, shows the traceback of an error.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+TableFile = Annotated[Path, typer.Argument(metavar="TABLE", help="A table: .safetensors or .nc.")]
+
+
+class AnswerIsNo(Exception):
+    """The input was good and the answer is no: exit code 1."""
+
+
+class Between(StrEnum):
+    """What an inventory between the table's lattice points means."""
+
+    EXACT = "exact"
+    NEAREST = "nearest"
+    TOWARDS_FLAT = "towards_flat"
+    LINEAR = "linear"
+
+
+class Outside(StrEnum):
+    """What a state outside the table means."""
+
+    REFUSE = "refuse"
+    CLAMP = "clamp"
+
+
+@app.command()
+def solve(
+    problem: Annotated[Path, typer.Argument(metavar="PROBLEM.toml", help="The problem file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The table: .safetensors or .nc.")],
+) -> int:
+    """Solve a problem, write its table, report on one screen."""
+    from rich.console import Console
+
+    from quotegrid.compiler_cache import set_up_jax
+
+    started = time.perf_counter()
+    with progress_bar(f"solving {problem.name}") as progress:
+        set_up_jax()
+        from quotegrid.pipeline import solve_file
+        from quotegrid.solver.status import SolveError
+
+        try:
+            table = solve_file(problem, output, progress)
+        except SolveError as error:
+            raise AnswerIsNo(f"{problem}: {error}") from error
+    from quotegrid.report import report
+
+    Console().print(report(table, written=str(output), seconds=time.perf_counter() - started))
+    return DONE
+
+
+@app.command()
+def show(
+    table: TableFile,
+    plot: Annotated[Path | None, typer.Option(help="Also draw the quotes: .png, .svg or .pdf.")] = None,
+) -> int:
+    """Say what is in a table, and draw its quotes over inventory."""
+    from rich.console import Console
+
+    from quotegrid.report import report
+    from quotegrid.table_files import read_table
+
+    found = read_table(table)
+    Console().print(report(found))
+    if plot is not None:
+        from quotegrid.analysis.figures import policy_figure
+
+        policy_figure(found).savefig(plot)
+    return DONE
+
+
+@app.command()
+def quote(
+    table: TableFile,
+    inventory: Annotated[str, typer.Option(help="Lots, signed; 3,-2 for several assets.")],
+    at: Annotated[
+        float | None, typer.Option("--time", help="For a finite horizon, from 0 to its end.")
+    ] = None,
+    between: Annotated[Between, typer.Option(help="Between lattice points.")] = Between.EXACT,
+    outside: Annotated[Outside, typer.Option(help="Outside the table.")] = Outside.REFUSE,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> int:
+    """Look up the quotes at one inventory."""
+    from quotegrid.table_files import read_table
+    from quotegrid.tables.quoter import Quoter
+
+    quoter = Quoter(read_table(table), between=between.value, outside=outside.value)
+    lots = [numeral(word, "--inventory") for word in inventory.split(",")]
+    found = quoter.quote(lots[0] if len(lots) == 1 else lots, at)
+    if as_json:
+        print(json.dumps(found.to_json(), allow_nan=False))
+        return DONE
+    from quotegrid.quote_text import quote_lines
+
+    for line in quote_lines(quoter.table, found):
+        print(line)
+    return DONE
+
+
+@app.command()
+def example(
+    name: Annotated[str | None, typer.Argument(help="Without a name, the examples are listed.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write it to a new file.")] = None,
+) -> int:
+    """List the shipped problem files, or print or write one."""
+    from quotegrid.shipped_examples import example_names, example_text, example_title
+
+    if name is None:
+        width = max(map(len, example_names()))
+        for each in example_names():
+            print(f"{each:{width}}  {example_title(each)}")
+    elif output is None:
+        print(example_text(name), end="")
+    else:
+        with open(output, "x", encoding="utf-8") as file:
+            file.write(example_text(name))
+    return DONE
+
+
+@app.command()
+def schema() -> int:
+    """Print the JSON schema of the problem file."""
+    from quotegrid.models.problem_file import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
+    return DONE
+
+
+def numeral(word: str, option: str) -> float:
+    """A number from the command line, whole ones as int, so that 3 is printed as 3."""
+    try:
+        return int(word)
+    except ValueError:
+        pass
+    try:
+        return float(word)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{word!r} is not a number; allowed: 3, -2.5, or 3,-2", param_hint=option
+        ) from None
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[float], None]]:
+    """A bar on stderr while the work goes on, if somebody watches; call what it gives with the part done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None)  # pulses until the first fraction is known
+        yield lambda fraction: bar.update(task, total=1.0, completed=fraction)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; returns the exit code."""
+    debug = "--debug" in arguments
+    words = [word for word in arguments if word != "--debug"]
+    try:
+        return app(words or ["--help"], prog_name="quotegrid", standalone_mode=False) or DONE
+    except BrokenPipeError:  # the reader of our output has seen enough, as in `quotegrid example … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as error:
+        if debug:
+            raise
+        complain(explain(error))
+        return NO if isinstance(error, AnswerIsNo) else BAD_INPUT
+
+
+def explain(error: Exception) -> str:
+    """An error as one paragraph for the person who typed the command."""
+    if isinstance(error, TyperException):
+        return f"{error.format_message()} `quotegrid --help` lists the commands and their options."
+    if isinstance(error, OSError) and error.strerror is not None:
+        return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
+    if isinstance(error, AnswerIsNo | ValueError):  # our own errors are ValueErrors, written for the reader
+        return str(error)
+    what = f"internal error, {type(error).__name__}: {error}"
+    return f"{what}. Run it again with --debug, and report what it shows."
+
+
+def complain(message: str) -> None:
+    """One paragraph on stderr."""
+    print(f"quotegrid: {' '.join(message.split())}", file=sys.stderr)
+
+
+def main() -> None:
+    """The entry point of the `quotegrid` program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(
+                encoding="utf-8", errors="replace"
+            )  # an example written by `>` stays a TOML file
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,182 @@
+"""The one-screen report of a policy table, for `solve` and `show`.
+
+Quotes at a few inventories, gain, status, method; every number with its unit. Offsets are from the reference
+price, positive away from it; the skew is where the middle of bid and ask stands relative to the reference.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from quotegrid.analysis.quotes import (
+    QuotePair,
+    currency,
+    inventory_unit,
+    nearest_times,
+    quote_pairs,
+    reference,
+)
+from quotegrid.tables.policy_table import PolicyTable
+
+SECONDS_IN = {
+    **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
+    **dict.fromkeys(("min", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hour", "hours"), 3600.0),
+    **dict.fromkeys(("d", "day", "days"), 86400.0),
+}
+INVENTORIES_SHOWN = 9
+TIMES_SHOWN = (0.0, 0.5, 0.9, 1.0)  # fractions of a finite horizon
+COLUMNS = ("bid offset", "ask offset", "spread", "skew")
+
+
+def report(table: PolicyTable, *, written: str | None = None, seconds: float | None = None) -> RenderableType:
+    """What is in a one-asset table, as something rich can print on one screen.
+
+    written: the file the table went to; seconds: how long it took to make, where it was just made.
+    Raises `ValueError` for a table of several assets.
+    """
+    if len(table.symbols) != 1:
+        names = ", ".join(table.symbols)
+        raise ValueError(f"The report shows one asset; this table has {len(table.symbols)}: {names}.")
+    parts: list[RenderableType] = [_headline(table), "", _quotes_over_inventory(table)]
+    if len(quote_pairs(table)) > 1:
+        parts.append(_ladder(table))
+    elif table.times is not None:
+        parts.append(_quotes_over_time(table, table.times))
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column()
+    for word, text in _facts(table, written, seconds):
+        facts.add_row(word, Text(text))
+    return Group(*parts, facts)
+
+
+def gain_text(gain: float, money: str, time_unit: str) -> str:
+    """A gain per time unit, and per hour where the time unit is a known one."""
+    seconds = SECONDS_IN.get(time_unit)
+    per_hour = "" if seconds in (None, 3600.0) else f" = {gain * 3600.0 / seconds:.6g} {money} per h"
+    return f"{gain:.6g} {money} per {time_unit}{per_hour}"
+
+
+def _headline(table: PolicyTable) -> Text:
+    problem = json.loads(table.problem_json)
+    horizon = problem["horizon"]["kind"]
+    if table.times is not None:
+        horizon += f" horizon of {table.times[-1]:g} {table.time_unit}"
+    return Text(f"{table.symbols[0]}: {problem['preferences']['kind']}, {horizon}", style="bold")
+
+
+def _quotes_over_inventory(table: PolicyTable) -> Table:
+    """Bid, ask, spread and skew of the smallest size at a few inventories, at the start."""
+    pairs, number, offset = quote_pairs(table), _offset_format(table), _at_start(table)
+    what = "Quotes" if len(pairs) == 1 else f"Quotes of {pairs[0].name}"
+    when = "" if table.times is None else f" at t = {table.times[0]:g} {table.time_unit}"
+    shown = _table(f"{what}{when}, as distances from the {reference(table)}")
+    shown.add_column(f"inventory\n({inventory_unit(table)})", justify="right")
+    _add_quote_columns(shown, table)
+    for index in _inventories_shown(table):
+        shown.add_row(f"{table.inventories[0][index]:g}", *_quotes(pairs[0], offset[index], number))
+    return shown
+
+
+def _quotes_over_time(table: PolicyTable, times: np.ndarray) -> Table:
+    """Bid, ask, spread and skew at the inventory nearest to zero, at a few stored times."""
+    pair, number, middle = quote_pairs(table)[0], _offset_format(table), _middle(table)
+    shown = _table(f"The same at inventory {table.inventories[0][middle]:g} as time passes")
+    shown.add_column(f"time\n({table.time_unit})", justify="right")
+    _add_quote_columns(shown, table)
+    for index in nearest_times(times, TIMES_SHOWN):
+        shown.add_row(f"{times[index]:.6g}", *_quotes(pair, table.offset[index, middle], number))
+    return shown
+
+
+def _ladder(table: PolicyTable) -> Table:
+    """Offsets of every flow at a few inventories, a row a flow."""
+    offset, number = _at_start(table), _offset_format(table)
+    positions = _inventories_shown(table)[::2]
+    shown = _table(f"Distances of all flows ({table.price_unit}) at inventories ({inventory_unit(table)})")
+    shown.add_column("flow")
+    shown.add_column("size\n(lots)", justify="right")
+    for position in positions:
+        shown.add_column(f"{table.inventories[0][position]:g}", justify="right")
+    for index, (flow, label) in enumerate(zip(table.flows, table.flow_labels, strict=True)):
+        cells = (_number(offset[position, index], number) for position in positions)
+        shown.add_row(label, f"{flow.size}", *cells)
+    return shown
+
+
+def _facts(table: PolicyTable, written: str | None, seconds: float | None) -> Iterator[tuple[str, str]]:
+    """Gain, status, method, residual, time taken, lookup error, certificate, file, as (word, text)."""
+    money = currency(table)
+    if table.gain is not None:
+        yield "gain", gain_text(table.gain, money, table.time_unit)
+    yield "status", table.status if table.status == "converged" else f"{table.status}: {table.status_message}"
+    yield "method", f"{table.method}: {table.method_reason}" if table.method_reason else table.method
+    if table.times is None:
+        yield "residual", f"{table.residual:.2g} {money} per {table.time_unit}, {table.iterations} iterations"
+    else:
+        yield "residual", f"{table.residual:.2g} {money} in value, {table.iterations} steps"
+    if table.lookup_error is not None:
+        offset, value = table.lookup_error["offset"], table.lookup_error["value"]
+        yield "lookup error", f"{offset:.2g} {table.price_unit}, {value:.2g} {money} between stored times"
+    reason = table.certificate.get("reason")
+    yield "certificate", f"{table.certificate['level']}{f': {reason}' if reason else ''}"
+    for note in table.notes:
+        yield "note", note
+    if seconds is not None:
+        yield "time taken", f"{seconds:.2f} s"
+    if written is not None:
+        yield "written", written
+    yield "content", f"{table.content_hash[:16]}… by quotegrid {table.package_version}"
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def _add_quote_columns(shown: Table, table: PolicyTable) -> None:
+    for word in COLUMNS:
+        shown.add_column(f"{word}\n({table.price_unit})", justify="right")
+
+
+def _quotes(pair: QuotePair, row: np.ndarray, number: str) -> Iterator[str]:
+    """Bid offset, ask offset, spread and skew at one state; row: float[flow]."""
+    yield _number(float(pair.bid_offset(row)), number)
+    yield _number(float(pair.ask_offset(row)), number)
+    yield _number(float(pair.spread(row)), number)
+    yield _number(float(pair.skew(row)), f"+{number}")
+
+
+def _number(value: float, number: str) -> str:
+    return "off" if math.isnan(value) else format(value, number)
+
+
+def _offset_format(table: PolicyTable) -> str:
+    """As many decimals as show four digits of a typical offset."""
+    offsets = np.abs(table.offset[np.isfinite(table.offset)])
+    typical = float(np.median(offsets)) if offsets.size else 0.0
+    decimals = 3 - math.floor(math.log10(typical)) if typical > 0 else 4
+    return f".{min(max(decimals, 0), 12)}f"
+
+
+def _inventories_shown(table: PolicyTable) -> list[int]:
+    """Positions of a few inventories: both limits, the one nearest to zero, and some between."""
+    last = table.inventories[0].size - 1
+    spread = np.linspace(0, last, min(INVENTORIES_SHOWN, last + 1))
+    return sorted({*np.rint(spread).astype(int).tolist(), _middle(table)})
+
+
+def _middle(table: PolicyTable) -> int:
+    """The position of the inventory nearest to zero."""
+    return int(np.abs(table.inventories[0]).argmin())
+
+
+def _at_start(table: PolicyTable) -> np.ndarray:
+    """float[inventory, flow]: the offsets at the first stored time, or all of a stationary table."""
+    return table.offset if table.times is None else table.offset[0]
