@@ -1,0 +1,210 @@
+"""The contract between models and solvers: blocks of a problem, their numbers, and what an intensity must answer.
+
+A `Block` is one table of the problem file, one validated Python object and one JAX pytree at once. Its fields are the
+file's keys. Fields named in `static` (words, counts, structure) travel as auxiliary data, all others (numbers, blocks,
+tuples of them) are leaves, so that new numbers reuse a compiled function. Rebuilding a block from leaves does not
+validate: tracers pass.
+
+An intensity Λ(δ) is the rate of fills at an offset δ from the reference price. Solvers ask it only the questions of
+`AbstractIntensity`; in terms of the hazard h = -Λ'/Λ the best offset against a reservation offset p solves
+
+    δ = p + ln(1 + ξz/h(δ))/(ξz)          (at ξ = 0: δ = p + 1/h(δ)),
+
+which has one root where the intensity is fair: h² + ξz·h + h' > 0, that is ΛΛ'' < 2Λ'² - ξzΛΛ' (Guéant 2017).
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from quotegrid.models.faults import Fault, ProblemError, faults_of, join
+from quotegrid.models.numbers import NonNegative, Number, Positive
+from quotegrid.models.stable_ratios import log1p_ratio, phi1
+
+__all__ = [
+    "AbstractIntensity",
+    "Block",
+    "NonNegative",
+    "Number",
+    "Offsets",
+    "Positive",
+    "entry",
+    "known",
+    "log1p_ratio",
+    "markup",
+    "phi1",
+    "widened",
+]
+
+Offsets: TypeAlias = Float[Array, "..."]
+"""Offsets from the reference price, or values at them; price units unless said otherwise; any shape."""
+
+
+class Block(BaseModel):
+    """A table of the problem file: frozen, closed to unknown keys, a pytree.
+
+    Subclasses list their auxiliary fields in `static`; these must be hashable. A block that has something to say about
+    its fields taken together overrides `contradictions`.
+
+    Raises:
+        ProblemError: from the constructor, naming every field that cannot be used.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    static: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, **data: Any):
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise ProblemError(faults_of(error, type(self), data), source=type(self).__name__) from None
+
+    # pydantic then builds nested blocks without this constructor, and their faults keep their place in the tree.
+    __init__.__pydantic_base_init__ = True  # pyright: ignore[reportFunctionMemberAccess]
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_sentences(cls, data: Any, handler: Any) -> Any:
+        if isinstance(data, cls):
+            return handler(data)
+        try:
+            block = handler(data)
+        except ValidationError as error:
+            raise ProblemError(faults_of(error, cls, data)) from None
+        faults = tuple(block.contradictions())
+        if faults:
+            raise ProblemError(faults)
+        return block
+
+    def contradictions(self) -> Iterator[Fault]:
+        """What is wrong with the fields taken together; paths relative to this block."""
+        yield from ()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        leaves = tuple(name for name in cls.model_fields if name not in cls.static)
+        fixed = tuple(name for name in cls.model_fields if name in cls.static)
+
+        def flatten(block: Block) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+            return tuple(getattr(block, name) for name in leaves), tuple(getattr(block, name) for name in fixed)
+
+        def flatten_with_keys(block: Block) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+            children, auxiliary = flatten(block)
+            keys = (jax.tree_util.GetAttrKey(name) for name in leaves)
+            return tuple(zip(keys, children, strict=True)), auxiliary
+
+        def unflatten(auxiliary: tuple[Any, ...], children: Sequence[Any]) -> Block:
+            return cls.model_construct(
+                **dict(zip(fixed, auxiliary, strict=True)), **dict(zip(leaves, children, strict=True))
+            )
+
+        jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+
+    @classmethod
+    def field_of(cls, key: str) -> str:
+        """The field behind a key of the problem file."""
+        return next((name for name, field in cls.model_fields.items() if field.alias == key), key)
+
+    @classmethod
+    def key_of(cls, name: str) -> str:
+        """The key of a field in the problem file: its name, unless a method of the class has taken that."""
+        return cls.model_fields[name].alias or name
+
+    @classmethod
+    def file_keys(cls) -> tuple[str, ...]:
+        """The keys this block may have in the problem file, in the order they are written."""
+        return tuple(cls.key_of(name) for name in cls.model_fields)
+
+    @classmethod
+    def path_of(cls, key: str, index: int, data: Any) -> str:
+        """The path of an element of a list: by its name where it has one, else by its index."""
+        elements = data.get(key)
+        label = entry(elements[index], "name") if isinstance(elements, Sequence) else None
+        return join(key, label if isinstance(label, str) and label else str(index))
+
+    @classmethod
+    def meaning(cls, key: str) -> str:
+        """What a key means, from the description of its field."""
+        return cls.model_fields[cls.field_of(key)].description or key
+
+    @classmethod
+    def allowed(cls, key: str) -> tuple[Any, ...]:
+        """The values a field of a `Literal` type may take."""
+        return tuple(get_args(cls.model_fields[cls.field_of(key)].annotation))
+
+
+class AbstractIntensity(Block):
+    """The fill intensity Λ(δ) of a flow, in fills per time, decreasing in the offset δ (price units).
+
+    Methods without "host" in their docstring are traceable and work in JAX scalars that broadcast over `offset` or `p`;
+    double precision is the caller's business. `size` is the effective size z·m, in units of the asset (size times
+    1 ± proportional fee), ξ is per currency.
+    """
+
+    @abstractmethod
+    def log_rate(self, offset: ArrayLike) -> Offsets:
+        """ln Λ(δ); -inf where Λ = 0; shape of `offset`."""
+
+    @abstractmethod
+    def hazard(self, offset: ArrayLike) -> Offsets:
+        """h = -Λ'/Λ > 0 per price, inside the domain; differentiable by `jax.jvp`; shape of `offset`."""
+
+    @abstractmethod
+    def domain(self) -> tuple[Any, Any]:
+        """The open interval of offsets where 0 < Λ < ∞; infinite ends are ±inf."""
+
+    @abstractmethod
+    def default_min_offset(self) -> float | None:
+        """The lower bound on the offset of a flow that states none; None: no bound."""
+
+    @abstractmethod
+    def rate_ceiling(self) -> Any:
+        """sup Λ over the domain, fills per time; inf where Λ is unbounded."""
+
+    @abstractmethod
+    def arrival_rate(self) -> Any:
+        """The rate of market orders on this side where none is given: Λ(0), or the request rate of a logistic."""
+
+    @abstractmethod
+    def offset_bracket(self, p: ArrayLike, size: ArrayLike, xi: ArrayLike) -> tuple[Offsets, Offsets]:
+        """(low, high) around every root of the first-order condition, at reservation offsets p; shape of `p`.
+
+        Where the optimum lies at an end of the domain (no quote pays, or no offset is too low) both are that end.
+        """
+
+    @abstractmethod
+    def optimal_offset(self, p: ArrayLike, size: ArrayLike, xi: ArrayLike) -> Offsets | None:
+        """The unbounded optimum in closed form, shape of `p`; None where the class has none."""
+
+    @abstractmethod
+    def unfair_offset(self, low: float, high: float, size: float, xi: float) -> float | None:
+        """Host, NumPy: the first offset of [low, high] ∩ domain where h² + ξ·size·h + h' > 0 fails; None if fair."""
+
+
+def markup(hazard: ArrayLike, size: ArrayLike, xi: ArrayLike) -> Offsets:
+    """δ - p = ln(1 + ξz/h)/(ξz) at the optimum, 1/h at ξ = 0; price units; `size` is the effective size z·m."""
+    return log1p_ratio(xi * size / jnp.asarray(hazard)) / hazard
+
+
+def widened(low: Offsets, high: Offsets, p: Offsets) -> tuple[Offsets, Offsets]:
+    """A bracket of the optimum at p with room for the rounding of its ends and of the first-order condition."""
+    room = 8.0 * jnp.finfo(low.dtype).eps * (jnp.abs(low) + jnp.abs(high) + jnp.abs(p))
+    return low - room, high + room
+
+
+def known(*values: Any) -> bool:
+    """Are these plain numbers (or None), so that they can be compared? Arrays of JAX, traced or not, are not."""
+    return all(value is None or isinstance(value, bool | int | float | np.number) for value in values)
+
+
+def entry(block: Any, key: str) -> Any:
+    """An entry of a block or of the table it is made from; None where there is none."""
+    return block.get(key) if isinstance(block, Mapping) else getattr(block, key, None)

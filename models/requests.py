@@ -1,0 +1,131 @@
+"""What is asked beside the problem: which table to hand over, and how to compute. Neither enters the problem's hash."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+import jax
+import numpy as np
+from pydantic import Field
+from pydantic_core import core_schema
+
+from quotegrid.models.contract import Block, known
+from quotegrid.models.faults import NOT_IN_THIS_VERSION, Fault, ProblemError, seen
+from quotegrid.models.horizons import Discounted, Ergodic, Finite
+from quotegrid.models.keyed import FrozenTable, TableOf
+from quotegrid.models.numbers import Limits, Positive, RealNumber, WholeNumber, is_name
+
+DEFAULT_TIMES = 101
+Method: TypeAlias = Literal[
+    "uniformisation", "extrapolated-euler", "implicit-euler", "policy-iteration", "value-iteration"
+]
+
+
+class _Times:
+    """Annotation: a count of times, or the times themselves."""
+
+    _count = WholeNumber(Limits("a count of times, 2 or more, or a list of times", at_least=2))
+    _time = RealNumber(Limits("a time, 0 or later", at_least=0.0))
+
+    def check(self, times: Any) -> int | tuple[float, ...]:
+        """The count, or the times as floats; ProblemError if they are neither, or do not increase."""
+        if isinstance(times, str) or not isinstance(times, list | tuple | np.ndarray | jax.Array):
+            return self._count.check(times)
+        listed = tuple(self._time.check(time.item() if isinstance(time, jax.Array) else time) for time in times)
+        if len(listed) < 2:
+            raise ProblemError([Fault("", f"expected two times or more, got {seen(listed)}; or give a count.")])
+        for before, after in zip(listed, listed[1:], strict=False):
+            if not after > before:
+                raise ProblemError([Fault("", f"expected increasing times, got {after} after {before}; sort them.")])
+        return listed
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.check)
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        time = self._time.limits.json_schema("number")
+        count = self._count.limits.json_schema("integer")
+        return {"oneOf": [count, {"type": "array", "items": time, "minItems": 2}]}
+
+
+def _grid(values: Any) -> tuple[float, float, int]:
+    """[low, high, count] of a factor's grid."""
+    if not isinstance(values, list | tuple) or len(values) != 3:
+        raise ProblemError([Fault("", f"expected a list [low, high, count], got {seen(values)}.")])
+    number = RealNumber(Limits("a number"))
+    low, high = number.check(values[0]), number.check(values[1])
+    if known(low, high) and not low < high:
+        raise ProblemError([Fault("", f"expected low below high, got [{low}, {high}].")])
+    return low, high, WholeNumber(Limits("a count of 2 or more", at_least=2)).check(values[2])
+
+
+_GRID_SCHEMA = (("type", "array"), ("minItems", 3), ("maxItems", 3))
+FactorGrids: TypeAlias = Annotated[
+    FrozenTable[tuple[float, float, int]], TableOf(is_name.check, _grid, _GRID_SCHEMA)
+]
+
+
+class TableRequest(Block):
+    """What is handed over: the stored times of a finite horizon.
+
+    Unless said otherwise, `DEFAULT_TIMES` of them, placed so that linear lookup errs least.
+    """
+
+    static: ClassVar[frozenset[str]] = frozenset({"times", "factors"})
+
+    times: Annotated[
+        int | tuple[float, ...] | None, _Times(), Field(description="a count of times, or an increasing list of them")
+    ] = None
+    max_lookup_error: Annotated[
+        Positive | None, Field(description="as many times as keep the offsets' lookup error below this, price")
+    ] = None
+    factors: Annotated[FactorGrids | None, Field(description="not in this version")] = None
+
+    def contradictions(self) -> Iterator[Fault]:
+        if self.times is not None and self.max_lookup_error is not None:
+            yield Fault("", "'times' and 'max_lookup_error' both choose the stored times; leave out one.")
+        if self.factors:
+            yield Fault("factors", f"grids of factors are {NOT_IN_THIS_VERSION}")
+
+    def misfits(self, horizon: Finite | Discounted | Ergodic) -> Iterator[Fault]:
+        """What of this request does not fit a horizon; paths relative to the request."""
+        if horizon.kind != "finite":
+            for key in ("times", "max_lookup_error"):
+                if getattr(self, key) is not None:
+                    yield Fault(
+                        key, f"the table of a problem with horizon.kind = {horizon.kind!r} has no times; leave it out."
+                    )
+        elif isinstance(self.times, tuple) and known(horizon.duration) and self.times[-1] > horizon.duration:
+            yield Fault(
+                "times", f"expected times up to horizon.duration = {horizon.duration}, got {self.times[-1]}."
+            )
+
+
+class Numerics(Block):
+    """How to compute: a method, where one is insisted on, and how exactly."""
+
+    static: ClassVar[frozenset[str]] = frozenset({"method", "time_steps", "factors"})
+
+    method: Annotated[Method | None, Field(description="solution method; chosen by the solver unless given")] = None
+    tolerance: Annotated[
+        float | jax.Array,
+        RealNumber(Limits("a number between 0 and 1, ends excluded", above=0.0, below=1.0)),
+        Field(description="error aimed at, as a fraction of the quote scale"),
+    ] = 1e-10
+    time_steps: Annotated[
+        int | None,
+        WholeNumber(Limits("a whole number, 1 or more", at_least=1)),
+        Field(description="steps of method 'implicit-euler'"),
+    ] = None
+    inventory_step: Annotated[Positive | None, Field(description="not in this version")] = None
+    factors: Annotated[FactorGrids | None, Field(description="not in this version")] = None
+
+    def contradictions(self) -> Iterator[Fault]:
+        if self.time_steps is not None and self.method != "implicit-euler":
+            yield Fault(
+                "time_steps",
+                "only the method 'implicit-euler' takes a number of steps; add method = 'implicit-euler' or leave it out.",
+            )
+        if self.inventory_step is not None:
+            yield Fault("inventory_step", f"a step of the inventory grid is {NOT_IN_THIS_VERSION}")
+        if self.factors:
+            yield Fault("factors", f"grids of factors are {NOT_IN_THIS_VERSION}")
