@@ -1,0 +1,124 @@
+"""The Hamiltonian once more, for the verifier: bisection on the first-order condition, for any intensity.
+
+    H(p) = sup_δ Λ(δ) G(Z(δ - p)),   G(x) = (1 - e^{-ξx})/ξ, at ξ = 0 G(x) = x,   Z = z·m
+    δ*   = p + ln(1 + ξZ/h(δ*))/(ξZ),   at ξ = 0  δ* = p + 1/h(δ*)
+
+The objective rises below δ* and falls above it (that is what a fair intensity means), so bounds clip δ*, and
+on ticks one of its two neighbours is best, the smaller where they tie. A flow whose best offset has Λ = 0 is
+off.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quotegrid.tables.problem_twin import FlowTwin
+
+Numbers = NDArray[np.float64]
+
+_DOUBLINGS = 1100  # enough to cross the range of double precision
+_BISECTIONS = 200  # more than it takes to reach neighbouring doubles from a bracket of that making
+_TICK_SLACK = 1e-9  # a bound this close to a tick (in ticks) allows that tick
+
+
+class BestQuote(NamedTuple):
+    """The maximiser of the Hamiltonian, and what it is worth there."""
+
+    offset: Numbers  # price units, NaN where off
+    worth: Numbers  # H, currency per time, 0 where off
+    slope: Numbers  # -dH/dp = Z Λ e^{-ξZ(δ - p)} ≥ 0, units of the asset per time
+    log_rate: Numbers  # ln Λ(δ*), -∞ where off
+
+
+def best_quote(flow: FlowTwin, p: Numbers) -> BestQuote:
+    """Maximise over the offsets that the flow may quote, for reservation offsets p of any shape."""
+    free = _unbounded_optimum(flow, p)
+    offset = (
+        np.clip(free, flow.min_offset, flow.max_offset) if flow.tick is None else _best_tick(flow, p, free)
+    )
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        log_rate = flow.intensity.log_rate(offset)
+        on = np.isfinite(log_rate)
+        rate = np.where(on, np.exp(log_rate), 0.0)
+        earned = flow.effective_units * (offset - p)
+        return BestQuote(
+            offset=np.where(on, offset, np.nan),
+            worth=np.where(on, rate * _utility(earned, flow.xi), 0.0),
+            slope=np.where(on, flow.effective_units * rate * np.exp(-flow.xi * earned), 0.0),
+            log_rate=np.where(on, log_rate, -np.inf),
+        )
+
+
+def quote_scale(flow: FlowTwin, offset: Numbers) -> Numbers:
+    """ln(1 + ξZ/h)/(ξZ) at an offset: the length over which the worth of a quote changes; NaN for NaN."""
+    with np.errstate(all="ignore"):
+        return _markup(flow, np.clip(offset, flow.intensity.low, flow.intensity.high))
+
+
+def _unbounded_optimum(flow: FlowTwin, p: Numbers) -> Numbers:
+    """The root of δ - p - markup(δ), kept inside the domain of the intensity; ∞ where there is none."""
+    low_end, high_end = flow.intensity.low, flow.intensity.high
+    low = np.clip(p, np.nextafter(low_end, np.inf), np.nextafter(high_end, -np.inf))
+    if np.isfinite(high_end):
+        high = np.full(p.shape, high_end)
+    else:
+        # the markup at p is an upper bound where h rises, and may be astronomic; doubling mends a step too
+        # short
+        step = np.minimum(_markup(flow, low), 1.0 + np.abs(low))
+        high = low + step
+        for _ in range(_DOUBLINGS):
+            short = np.isfinite(high) & (_excess(flow, high, p) < 0.0)
+            if not short.any():
+                break
+            step = np.where(short, 2.0 * step, step)
+            with np.errstate(over="ignore"):
+                high = np.where(short, low + step, high)
+    low = np.where(
+        _excess(flow, low, p) < 0.0, low, -np.inf
+    )  # already past the optimum: the lower end is best
+    settled = ~(np.isfinite(low) & np.isfinite(high))
+    for _ in range(_BISECTIONS):
+        middle = np.where(settled, high, 0.5 * low + 0.5 * high)
+        below = _excess(flow, middle, p) < 0.0
+        low, high = np.where(~settled & below, middle, low), np.where(~settled & ~below, middle, high)
+        if np.all(settled | (high - low <= np.spacing(np.abs(high)))):
+            break
+    lower_end = np.where(np.isfinite(low_end), low_end, p)
+    return np.where(np.isneginf(low), np.maximum(lower_end, np.minimum(p, high_end)), high)
+
+
+def _excess(flow: FlowTwin, offset: Numbers, p: Numbers) -> Numbers:
+    """δ - p - markup(δ): negative below the optimum."""
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        return offset - p - _markup(flow, offset)
+
+
+def _markup(flow: FlowTwin, offset: Numbers) -> Numbers:
+    """ln(1 + ξZ/h)/(ξZ), at ξ = 0 1/h."""
+    xz = flow.xi * flow.effective_units
+    with np.errstate(over="ignore", divide="ignore"):
+        margin = 1.0 / flow.intensity.hazard(offset)
+        return margin if xz == 0.0 else np.log1p(xz * margin) / xz
+
+
+def _best_tick(flow: FlowTwin, p: Numbers, free: Numbers) -> Numbers:
+    assert flow.tick is not None
+    first = np.ceil(flow.min_offset / flow.tick - _TICK_SLACK)
+    last = np.floor(flow.max_offset / flow.tick + _TICK_SLACK)
+    lower = np.clip(np.floor(free / flow.tick), first, last)
+    upper = np.clip(lower + 1.0, first, last)
+    with np.errstate(over="ignore", invalid="ignore"):
+        log_lower = flow.intensity.log_rate(lower * flow.tick)
+        log_upper = flow.intensity.log_rate(upper * flow.tick)
+        utility_lower = _utility(flow.effective_units * (lower * flow.tick - p), flow.xi)
+        utility_upper = _utility(flow.effective_units * (upper * flow.tick - p), flow.xi)
+        # the common factor Λ(lower) leaves the comparison; Λ = 0 at the upper one makes it worth nothing
+        ratio = np.where(np.isfinite(log_upper), np.exp(log_upper - log_lower), 0.0)
+        worth_upper = np.where(ratio > 0.0, ratio * utility_upper, 0.0)
+    return np.where(worth_upper > utility_lower, upper, lower) * flow.tick
+
+
+def _utility(earned: Numbers, xi: float) -> Numbers:
+    """G."""
+    return earned if xi == 0.0 else -np.expm1(-xi * earned) / xi

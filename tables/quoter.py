@@ -1,0 +1,136 @@
+"""The quoter: a table in memory and one question, "what do I quote at this inventory, at this time?".
+
+    quoter = Quoter.load("eth.safetensors", between="towards_flat")
+    quote = quoter.quote(inventory=3)
+    quote.offsets["book/bid"]     # bid price = reference price - offset; None: no bid here
+
+Nothing but NumPy and the standard library is loaded, and nothing is computed before the first question. The
+rules between and outside the lattice are those of `lookup`, chosen once at load.
+"""
+
+import math
+import os
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any, NamedTuple
+
+from quotegrid.tables.lookup import Lookup, number_reader, row_reader
+from quotegrid.tables.policy_table import PolicyTable
+from quotegrid.tables.safetensors_file import read_safetensors
+
+
+class Quote(NamedTuple):
+    """What a table says at one state."""
+
+    inventory: float | tuple[float, ...]  # lots, as asked; one number per asset where there are several
+    time: float | None
+    offsets: dict[str, float | None]  # flow label → price units from the reference price; None: not quoted
+    value: float  # θ in currency; ergodic: the bias
+    gain: float | None  # currency per time; ergodic horizon only
+    hedge_rate: float | tuple[float, ...] | None  # units of the asset per time, + buys
+    market_order: float | tuple[float, ...] | None  # lots, + buys
+    clamped: tuple[
+        str, ...
+    ]  # axes outside of which the state was and was moved to the edge (outside="clamp")
+
+    def to_json(self) -> dict[str, object]:
+        """The plain form printed by `quote --json`; null stands for not quoted and not applicable."""
+        return {
+            "inventory": _plain(self.inventory),
+            "offsets": self.offsets,
+            "value": self.value,
+            "gain": self.gain,
+            "hedge_rate": _plain(self.hedge_rate),
+            "market_order": _plain(self.market_order),
+        }
+
+
+class Quoter:
+    """Answers from one table.
+
+    Args:
+        table: the table, for instance from `read_safetensors`. between: what an inventory between the lattice
+        points means: exact (an error), nearest, towards_flat, linear. outside: what a state outside the table
+        means: refuse (an error) or clamp (its nearest edge).
+    """
+
+    __slots__ = ("_clamps", "_controls", "_labels", "_lookup", "_offsets", "_value", "table")
+
+    def __init__(self, table: PolicyTable, between: str = "exact", outside: str = "refuse") -> None:
+        self.table = table
+        self._labels = table.flow_labels
+        self._lookup = Lookup(table, between, outside)
+        self._clamps = outside == "clamp"
+        self._offsets = row_reader(table.offset)
+        self._value = number_reader(table.value)
+        self._controls = tuple(
+            None if array is None else row_reader(array) for array in (table.hedge_rate, table.market_order)
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], between: str = "exact", outside: str = "refuse") -> "Quoter":
+        """Map a runtime file and check it; an archive is read with `read_archive` and given to `Quoter`.
+
+        Raises:
+            OSError: there is no such file, or it cannot be read.
+            TableError: it is no table, or it was changed after it was written.
+            QuoteError: `between` or `outside` is no rule.
+        """
+        return cls(read_safetensors(path), between, outside)
+
+    @property
+    def flows(self) -> tuple[str, ...]:
+        """The labels of the flows, in the order of `offsets`."""
+        return self._labels
+
+    def quote(self, inventory: float | Sequence[float], time: float | None = None) -> Quote:
+        """Everything the table says at one state.
+
+        Args:
+            inventory: lots, signed; for several assets one number each, in the order of `table.symbols`.
+            time: calendar time where the table has a time axis, else None.
+
+        Raises:
+            QuoteError: the state is outside of the table or between its nodes, and the rules chosen refuse
+            that.
+        """
+        lookup = self._lookup
+        corners = lookup.corners(inventory, time)
+        offsets = lookup.inside_limits(self._offsets(corners), inventory)
+        hedge_rate, market_order = self._controls
+        return Quote(
+            inventory if type(inventory) is int else _as_asked(inventory),
+            time,
+            dict(zip(self._labels, [None if x != x else x for x in offsets])),  # noqa: B905 (as in row_reader)
+            self._value(corners),
+            self.table.gain,
+            hedge_rate and _per_asset(hedge_rate(corners)),
+            market_order and _per_asset(market_order(corners)),
+            lookup.clamped(inventory, time) if self._clamps else (),
+        )
+
+    def offsets(self, inventory: float | Sequence[float], time: float | None = None) -> tuple[float, ...]:
+        """The offsets alone, in the order of `flows`, NaN where a flow is off: the shortest way."""
+        return self._lookup.inside_limits(self._offsets(self._lookup.corners(inventory, time)), inventory)
+
+
+def _plain(numbers: float | tuple[float, ...] | None) -> object:
+    """A JSON number or list; whole inventories and orders without a decimal point."""
+    if numbers is None:
+        return None
+    if isinstance(numbers, tuple):
+        return [_plain(number) for number in numbers]
+    if math.isnan(numbers):
+        return None
+    return int(numbers) if numbers == int(numbers) else float(numbers)
+
+
+def _as_asked(inventory: float | Sequence[float]) -> float | tuple[float, ...]:
+    """The inventory as the caller gave it: a number, or a tuple of them for several assets."""
+    lots: Any = (inventory,) if isinstance(inventory, Real) else tuple(inventory)
+    return lots if len(lots) > 1 else lots[0]
+
+
+def _per_asset(numbers: tuple[float, ...] | None) -> float | tuple[float, ...] | None:
+    """One number where there is one asset."""
+    return numbers[0] if numbers is not None and len(numbers) == 1 else numbers

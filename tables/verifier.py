@@ -1,0 +1,213 @@
+"""The independent verifier: is this file a table that can be trusted?
+
+Three groups of checks, none of which shares code with the models or the solver:
+
+    integrity     container, content hash, canonical bytes, the problem's own hash
+    invariants    what any table of this problem must show (`invariants`)
+    equation      each quote is the best one for the stored values; ergodic and discounted values solve theirs
+
+`verify` never raises for what it finds in a file: every finding is a named check with a sentence, and a table
+passes when no check fails. What cannot be checked is said, and where that concerns the problem itself it is a
+failure: "not verifiable".
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quotegrid.tables.archive import is_archive, read_archive
+from quotegrid.tables.bellman_twin import ROUNDING, bellman_operator, flow_state
+from quotegrid.tables.check import Check, judged
+from quotegrid.tables.hamiltonian_twin import best_quote, quote_scale
+from quotegrid.tables.intensity_twins import NotVerifiableError
+from quotegrid.tables.invariants import at_state, first_state, frame_checks, invariant_checks
+from quotegrid.tables.policy_table import PolicyTable
+from quotegrid.tables.problem_twin import ProblemTwin
+from quotegrid.tables.safetensors_file import read_safetensors, safetensors_bytes
+from quotegrid.tables.table_error import TableError
+
+Numbers = NDArray[np.float64]
+
+# A stored quote may be this far from the best one, in quote scales: ten times the solver's default tolerance.
+# Its worth differs by half the square of that, far below rounding.
+QUOTE_TOLERANCE = 1e-9
+# A residual larger than this part of the rewards it is made of is no solution, whatever the table says of
+# itself.
+LARGEST_RESIDUAL = 1e-6
+
+
+@dataclass(frozen=True)
+class Verification:
+    """All checks of one file, in the order they were made."""
+
+    path: str
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether no check failed."""
+        return all(check.outcome != "fail" for check in self.checks)
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        """The checks that failed."""
+        return tuple(check for check in self.checks if check.outcome == "fail")
+
+    def __str__(self) -> str:
+        """One line for each check and one for the verdict."""
+        width = max(len(check.name) for check in self.checks)
+        lines = [f"{check.outcome:<14}  {check.name:<{width}}  {check.sentence}" for check in self.checks]
+        counts = f"{len(self.failures)} of {len(self.checks)} checks failed"
+        return "\n".join([*lines, f"{self.path}: {'passed' if self.passed else counts}"])
+
+
+def verify(path: str | os.PathLike[str]) -> Verification:
+    """Check a table in either container.
+
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+    """
+    where = os.fspath(path)
+    archive = is_archive(path)
+    try:
+        table = read_archive(path) if archive else read_safetensors(path)
+    except TableError as error:
+        return Verification(where, (Check("container", "fail", str(error)),))
+    kind = "NetCDF archive" if archive else "runtime file"
+    read = [
+        Check("container", "pass", f"a {kind} of format 1, {table.offset.size} quotes"),
+        Check("content hash", "pass", f"{table.content_hash[:12]}…, as written"),
+    ]
+    if not archive:
+        same = Path(path).read_bytes() == safetensors_bytes(table)
+        read.append(
+            judged(
+                "canonical bytes",
+                same,
+                "the file is byte for byte what this table makes",
+                "the file holds this table in other bytes than FORMAT.md prescribes",
+            )
+        )
+    return Verification(where, (*read, *verify_table(table)))
+
+
+def verify_table(table: PolicyTable) -> tuple[Check, ...]:
+    """The checks on what a table says, wherever it came from."""
+    return tuple(_table_checks(table))
+
+
+def _table_checks(table: PolicyTable) -> Iterator[Check]:
+    digest = hashlib.sha256(table.problem_json.encode()).hexdigest()
+    yield judged(
+        "problem hash",
+        digest == table.problem_hash,
+        f"{digest[:12]}…, that of the problem stored in the table",
+        f"the stored problem has hash {digest[:12]}…, the table says {table.problem_hash[:12]}…",
+    )
+    try:
+        problem = ProblemTwin.from_json(table.problem_json)
+    except NotVerifiableError as error:
+        yield Check("problem", "fail", f"not verifiable: {error}")
+        return
+    if table.hedge_rate is not None or table.market_order is not None:
+        yield Check("problem", "fail", "not verifiable: the verifier knows no hedging and no market orders")
+        return
+    frame = frame_checks(table, problem)
+    yield from frame
+    if all(check.outcome == "pass" for check in frame):
+        yield from invariant_checks(table, problem)
+        yield _best_quotes(table, problem)
+        yield _bellman_equation(table, problem)
+    yield _certificate(table)
+
+
+def _best_quotes(table: PolicyTable, problem: ProblemTwin) -> Check:
+    """Every stored offset maximises the Hamiltonian at the reservation offset of the stored values.
+
+    The reservation offset p is known up to rounding r. The best offset never falls with p, so the stored one
+    must lie between the best ones at p - r and p + r, widened by `QUOTE_TOLERANCE`; on ticks those are ticks.
+    """
+    name = "best quotes"
+    worst = 0.0
+    for number, (label, flow) in enumerate(zip(table.flow_labels, problem.flows, strict=True)):
+        stored = table.offset[..., number]
+        state = flow_state(problem, flow, table.value)
+        low, high = (best_quote(flow, state.reservation + side * state.allowance).offset for side in (-1, 1))
+        quoted, must, may = (
+            np.isfinite(stored),
+            np.isfinite(low) & np.isfinite(high),
+            np.isfinite(low) | np.isfinite(high),
+        )
+        wrong = state.inside & ((must & ~quoted) | (quoted & ~may))
+        if wrong.any():
+            where = first_state(wrong)
+            word = "quoted, but no quote pays" if quoted[where] else "off, but a quote pays"
+            return Check(name, "fail", f"{label} at {at_state(table, where)} is {word}")
+        scale = quote_scale(flow, stored)
+        room = QUOTE_TOLERANCE * np.where(np.isfinite(scale), scale, 0.0) + 8 * ROUNDING * np.abs(stored)
+        wrong = state.inside & ((stored < low - room) | (stored > high + room))  # False for NaN
+        if wrong.any():
+            where = first_state(wrong)
+            best = best_quote(flow, state.reservation).offset[where]
+            return Check(
+                name,
+                "fail",
+                f"{label} at {at_state(table, where)} is {stored[where]:.9g}, but {best:.9g} "
+                f"{table.price_unit} is best "
+                "for the stored values",
+            )
+        both = state.inside & quoted & must
+        gap = np.maximum(np.maximum(low - stored, stored - high), 0.0)[both]
+        worst = max(worst, float(np.max(gap, initial=0.0)))
+    return Check(
+        name,
+        "pass",
+        f"every quote is the best one for the stored values, to {worst:.1g} {table.price_unit} beyond "
+        "rounding",
+    )
+
+
+def _bellman_equation(table: PolicyTable, problem: ProblemTwin) -> Check:
+    """B(θ) = ρθ + g at every state, within the stated residual and rounding."""
+    name = "Bellman equation"
+    if problem.horizon == "finite":
+        return Check(
+            name, "not applicable", "a finite horizon is checked between its times by the certificate"
+        )
+    operator, allowance, size = bellman_operator(problem, table.value)
+    gain = 0.0 if table.gain is None else table.gain
+    residual = np.abs(operator - problem.discount_rate * table.value - gain)
+    allowance = allowance + 4 * ROUNDING * abs(gain)
+    unit = f"{table.price_unit} × unit per {table.time_unit}"
+    wrong = residual > table.residual + allowance
+    if wrong.any():
+        where = first_state(wrong)
+        return Check(
+            name,
+            "fail",
+            f"at {at_state(table, where)} the residual is {residual[where]:.3g} {unit}, the table states "
+            f"{table.residual:.3g}",
+        )
+    largest = LARGEST_RESIDUAL * float(np.max(size))
+    return judged(
+        name,
+        table.residual <= largest,
+        f"the residual is {float(np.max(residual)):.2g} {unit}, stated {table.residual:.2g} plus rounding",
+        f"the stated residual {table.residual:.3g} {unit} is no solution: it may be {largest:.3g} at most",
+    )
+
+
+def _certificate(table: PolicyTable) -> Check:
+    level = table.certificate["level"]
+    if level == "none":
+        return Check(
+            "certificate", "not applicable", "the table claims no bound on its distance to the optimum"
+        )
+    return Check(
+        "certificate", "fail", f"not verifiable: the verifier knows no certificate of level {level!r}"
+    )
