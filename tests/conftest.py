@@ -6,10 +6,14 @@ fail here as it would for a user. A test that calls JAX itself takes the fixture
 """
 
 import json
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import hypothesis
 import jax
@@ -54,6 +58,25 @@ def x64() -> Iterator[None]:
 def checkout() -> Path:
     """The root of the checkout the tests were started from."""
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def solved_example(
+    checkout: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """The table of a shipped example, and the run of the program that solved it with a cache of its own.
+
+    In a process of its own, because the command line sets up JAX for itself.
+    """
+    folder = tmp_path_factory.mktemp("solved")
+    table, problem = folder / "eth.safetensors", checkout / "examples" / "eth-perpetual.toml"
+    done = subprocess.run(
+        [sys.executable, "-m", "quotegrid", "solve", str(problem), "-o", str(table)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "XDG_CACHE_HOME": str(folder / "cache")},
+    )
+    return table, done
 
 
 @pytest.fixture
@@ -125,6 +148,7 @@ def table_by_hand() -> Callable[..., PolicyTable]:
             "lookup_error": None if times is None else {"offset": 0.001, "value": 0.002},
             "notes": (),
         }
-        return PolicyTable.from_solution(SimpleNamespace(**{**fields, **changes}))
+        solution: Any = SimpleNamespace(**{**fields, **changes})
+        return PolicyTable.from_solution(solution)
 
     return make

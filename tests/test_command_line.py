@@ -32,19 +32,8 @@ def table_file(tmp_path: Path, table_by_hand) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def solved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """The first shipped example, solved through the program with a cache folder of its own."""
-    folder = tmp_path_factory.mktemp("solved")
-    output = folder / "eth.safetensors"
-    done = quotegrid(
-        "solve", ROOT / "examples" / "eth-perpetual.toml", "-o", output, XDG_CACHE_HOME=str(folder / "cache")
-    )
-    return output, done
-
-
-def test_solve_writes_a_table_and_reports(solved) -> None:
-    output, done = solved
+def test_solve_writes_a_table_and_reports(solved_example) -> None:
+    output, done = solved_example
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     for words in (
@@ -61,14 +50,14 @@ def test_solve_writes_a_table_and_reports(solved) -> None:
     assert read_table(output).status == "converged"
 
 
-def test_solve_keeps_compiled_code_in_the_users_cache(solved) -> None:
-    output, _ = solved
+def test_solve_keeps_compiled_code_in_the_users_cache(solved_example) -> None:
+    output, _ = solved_example
     kept = list((output.parent / "cache" / "quotegrid" / "jax").iterdir())
     assert kept
 
 
-def test_report_fits_a_screen(solved) -> None:
-    lines = solved[1].stdout.splitlines()
+def test_report_fits_a_screen(solved_example) -> None:
+    lines = solved_example[1].stdout.splitlines()
     assert len(lines) <= 40
     assert max(map(len, lines)) <= 80
 

@@ -24,13 +24,6 @@ def python(code: str, *flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True)
 
 
-@pytest.fixture
-def table_file(tmp_path: Path, table_by_hand) -> str:
-    path = tmp_path / "table.safetensors"
-    write_table(table_by_hand(), path)
-    return str(path)
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -46,8 +39,8 @@ def table_file(tmp_path: Path, table_by_hand) -> str:
     ],
     ids=" ".join,
 )
-def test_runs_without_jax(arguments: list[str], table_file: str, tmp_path: Path) -> None:
-    words = {"TABLE": table_file, "PICTURE": str(tmp_path / "quotes.png")}
+def test_runs_without_jax(arguments: list[str], solved_example, tmp_path: Path) -> None:
+    words = {"TABLE": str(solved_example[0]), "PICTURE": str(tmp_path / "quotes.png")}
     done = python(WITHOUT_JAX.format(arguments=[words.get(word, word) for word in arguments]))
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -60,11 +53,11 @@ def test_archive_is_shown_without_jax(tmp_path: Path, table_by_hand) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_quote_loads_little(table_file: str) -> None:
+def test_quote_loads_little(solved_example) -> None:
     heavy = ("jax", "scipy", "xarray", "h5py", "h5netcdf", "matplotlib", "rich", "safetensors", "tomlkit")
     code = (
         "import sys\nfrom quotegrid.command_line import run\n"
-        f"assert run(['quote', {table_file!r}, '--inventory', '0', '--json']) == 0\n"
+        f"assert run(['quote', {str(solved_example[0])!r}, '--inventory', '0', '--json']) == 0\n"
         f"print([name for name in {heavy!r} if name in sys.modules])"
     )
     done = python(code)
@@ -93,15 +86,16 @@ assert settings() == before
 
 
 def test_public_names_are_those_type_checkers_see() -> None:
-    source = Path(quotegrid.__file__).read_text(encoding="utf-8")
-    seen = {
-        alias.name
+    source = Path(quotegrid.__file__).with_suffix(".pyi").read_text(encoding="utf-8")
+    told = {
+        alias.name: node.module
         for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("quotegrid.")
+        if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert seen | {"__version__"} == set(quotegrid.__all__)
-    assert set(quotegrid.__all__) <= set(dir(quotegrid))
+    assert told == {name: f"quotegrid.{module}" for name, module in vars(quotegrid)["_HOME"].items()}
+    assert set(vars(quotegrid)["__all__"]) == {*told, "__version__"}
+    assert set(vars(quotegrid)["__all__"]) <= set(dir(quotegrid))
 
 
 def test_unknown_public_name_is_an_attribute_error() -> None:

@@ -3,9 +3,11 @@
 import importlib
 import importlib.resources
 import importlib.util
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,43 @@ def test_bare_names_import_nothing() -> None:
     code = f"import importlib.util as u; print([n for n in {names!r} if u.find_spec(n) is not None])"
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The wheel of this checkout, built from a copy so that nothing is left behind here."""
+    copy, out = tmp_path_factory.mktemp("copy") / "quotegrid", tmp_path_factory.mktemp("wheel")
+    unwanted = shutil.ignore_patterns(".*", "*.egg-info", "build", "dist", "__pycache__")
+    shutil.copytree(ROOT, copy, symlinks=True, ignore=unwanted)
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index"]
+    done = subprocess.run([*command, "-w", str(out), str(copy)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (path,) = out.glob("*.whl")
+    return zipfile.ZipFile(path)
+
+
+def test_wheel_holds_the_packages_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    names = wheel.namelist()
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"quotegrid"}
+    folders = {str(Path(name).parent).replace("/", ".") for name in names if ".dist-info" not in name}
+    assert folders == set(SETUPTOOLS["packages"])
+    assert "quotegrid/py.typed" in names
+    for package, patterns in SETUPTOOLS["package-data"].items():
+        folder = ROOT / SETUPTOOLS["package-dir"][package]
+        for pattern in patterns:
+            for file in folder.glob(pattern):
+                assert f"{package.replace('.', '/')}/{file.name}" in names
+
+
+def test_wheel_works_where_it_is_unpacked(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    wheel.extractall(tmp_path)
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import quotegrid, quotegrid.solver\n"
+        "from quotegrid.command_line import run\n"
+        f"assert quotegrid.solver.__file__.startswith({str(tmp_path)!r}), quotegrid.solver.__file__\n"
+        "sys.exit(run(['example', 'eth-perpetual']))"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (ROOT / "examples" / "eth-perpetual.toml").read_text(encoding="utf-8")

@@ -1,1 +1,78 @@
-"""Optimal quotes for market makers: a problem file in, a lookup table out."""
+"""Optimal quotes for market makers: a problem file in, a lookup table out.
+
+    import quotegrid as qg
+
+    file = qg.read_problem_file("problem.toml")
+    table = qg.PolicyTable.from_solution(qg.solve(file.problem))
+    qg.write_table(table, "table.safetensors")
+    qg.Quoter(table).quote(inventory=3).offsets
+
+Names are loaded when they are first used: whoever only reads tables never waits for JAX.
+"""
+
+import importlib
+from typing import Any
+
+# public name -> the module it is loaded from; __init__.pyi tells type checkers the same
+_HOME = {
+    "AbstractIntensity": "models.contract",
+    "Asset": "models.assets",
+    "Brownian": "models.prices",
+    "Cara": "models.preferences",
+    "Discounted": "models.horizons",
+    "Ergodic": "models.horizons",
+    "Exponential": "models.intensities",
+    "FillJump": "models.flows",
+    "Finite": "models.horizons",
+    "Flow": "models.flows",
+    "Inventory": "models.assets",
+    "Linear": "models.intensities",
+    "Logistic": "models.intensities",
+    "Market": "models.assets",
+    "MarketOrderJump": "models.flows",
+    "Markout": "models.flows",
+    "MeanVariance": "models.preferences",
+    "Numerics": "models.requests",
+    "PolicyTable": "tables.policy_table",
+    "Power": "models.intensities",
+    "Problem": "models.problem",
+    "ProblemError": "models.faults",
+    "ProblemFile": "models.problem_file",
+    "Quote": "tables.quoter",
+    "QuoteError": "tables.lookup",
+    "Quoter": "tables.quoter",
+    "Solution": "solver.solution",
+    "SolveError": "solver.status",
+    "Status": "solver.status",
+    "TableError": "tables.table_error",
+    "TableRequest": "models.requests",
+    "Tabulated": "models.tabulated",
+    "Terminal": "models.horizons",
+    "Units": "models.problem",
+    "policy_figure": "analysis.figures",
+    "read_problem_file": "models.problem_file",
+    "read_table": "table_files",
+    "solve": "solver.solve",
+    "solve_file": "pipeline",
+    "to_xarray": "tables.dataset",
+    "write_table": "table_files",
+}
+
+__all__ = ["__version__", *_HOME]  # pyright: ignore[reportUnsupportedDunderAll] (it reads the stub)
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module."""
+    if name == "__version__":
+        value = importlib.import_module("importlib.metadata").version("quotegrid")
+    elif name in _HOME:
+        value = getattr(importlib.import_module(f"quotegrid.{_HOME[name]}"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, loaded or not, beside what is loaded."""
+    return sorted({*globals(), *__all__})

@@ -51,6 +51,20 @@ class Outside(StrEnum):
     CLAMP = "clamp"
 
 
+class Queue(StrEnum):
+    """Where a quote that joins the touch stands among those already there."""
+
+    LAST = "last"
+    FIRST = "first"
+
+
+class Form(StrEnum):
+    """What a fitted intensity looks like."""
+
+    TABLE = "table"
+    EXPONENTIAL = "exponential"
+
+
 @app.command()
 def solve(
     problem: Annotated[Path, typer.Argument(metavar="PROBLEM.toml", help="The problem file.")],
@@ -122,6 +136,84 @@ def quote(
 
     for line in quote_lines(quoter.table, found):
         print(line)
+    return DONE
+
+
+@app.command()
+def verify(table: TableFile) -> int:
+    """Check a table: is it intact, and does it keep the rules every policy keeps? Exit code 1 if not."""
+    from quotegrid.tables.verifier import verify as verify_file
+
+    found = verify_file(table)
+    print(found)
+    return DONE if found.passed else NO
+
+
+@app.command()
+def calibrate(
+    quotes: Annotated[
+        Path, typer.Argument(metavar="QUOTES.csv", help="Best bid and ask over time; may be .gz.")
+    ],
+    trades: Annotated[
+        Path, typer.Argument(metavar="TRADES.csv", help="Trades of the same market; may be .gz.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The problem file to write.")],
+    plot: Annotated[Path | None, typer.Option(help="Also draw the fit: .png, .svg or .pdf.")] = None,
+    symbol: Annotated[str | None, typer.Option(help="Name of the market; else from the file's name.")] = None,
+    price_unit: Annotated[str, typer.Option(help="What prices are in.")] = "USD",
+    asset_unit: Annotated[str, typer.Option(help="What the asset is counted in.")] = "unit",
+    contract_size: Annotated[
+        float, typer.Option(help="Units of the asset in one of the data's quantity.")
+    ] = 1.0,
+    inverse: Annotated[
+        bool, typer.Option("--inverse", help="A contract is worth a fixed sum of money.")
+    ] = False,
+    tick_size: Annotated[float | None, typer.Option(help="Smallest step of prices; else found.")] = None,
+    pool_sides: Annotated[
+        bool, typer.Option("--pool-sides", help="Fit one intensity to both sides.")
+    ] = False,
+    queue: Annotated[Queue, typer.Option(help="Where a quote that joins the touch stands.")] = Queue.LAST,
+    form: Annotated[Form | None, typer.Option(help="Form of the intensity; else the one that fits.")] = None,
+    lot_size: Annotated[
+        float | None, typer.Option(help="Units of the asset in a lot; else from order sizes.")
+    ] = None,
+    max_inventory: Annotated[int, typer.Option(help="Limit on either side, lots.")] = 20,
+    risk_aversion: Annotated[
+        float | None, typer.Option(help="Per currency; else explained in the file.")
+    ] = None,
+) -> int:
+    """Fit volatility and fill intensities to market data, and write a commented problem file."""
+    from quotegrid.compiler_cache import set_up_jax
+
+    with progress_bar(f"reading {quotes.name}"):
+        set_up_jax()
+        from quotegrid.calibration.calibration import calibrate as fit
+        from quotegrid.calibration.calibration import write_problem
+
+        found = fit(
+            quotes,
+            trades,
+            symbol=symbol,
+            price_unit=price_unit,
+            asset_unit=asset_unit,
+            contract_size=contract_size,
+            inverse=inverse,
+            tick_size=tick_size,
+            pool_sides=pool_sides,
+            queue=queue.value,
+        )
+        write_problem(
+            found,
+            output,
+            form=None if form is None else form.value,
+            lot_size=lot_size,
+            max_inventory=max_inventory,
+            risk_aversion=risk_aversion,
+        )
+        if plot is not None:
+            found.figure().savefig(plot)
+    print(found.summary())
+    print(f"\nwritten: {output}; next: quotegrid solve {output} -o {output.with_suffix('.safetensors')}")
     return DONE
 
 

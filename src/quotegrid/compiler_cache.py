@@ -30,7 +30,7 @@ def set_up_jax() -> None:
     can be written, everything is compiled anew.
     """
     jax.config.update("jax_enable_x64", True)
-    if jax.config.jax_compilation_cache_dir is None:
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         folder = user_cache_folder() / "quotegrid" / "jax"
         try:
             folder.mkdir(parents=True, exist_ok=True)
