@@ -1,6 +1,5 @@
 """An asset: its market, the limits on holding it, its price, its flows, and other ways to trade it."""
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar
 
@@ -20,7 +19,9 @@ class Market(Block):
 
     symbol: Annotated[Name, Field(description="name of the asset")]
     lot_size: Annotated[Positive, Field(description="units of the asset in a lot")]
-    tick_size: Annotated[Positive | None, Field(description="smallest step of the market's prices, price")] = None
+    tick_size: Annotated[
+        Positive | None, Field(description="smallest step of the market's prices, price")
+    ] = None
     reference: Annotated[Label, Field(description="the price that offsets are measured from")] = "mid"
 
 
@@ -97,17 +98,14 @@ class Asset(Block):
 
     def flow_path(self, place: int) -> str:
         """The path of a flow: `flow.book`, or `flow.book/bid` where one name has several blocks."""
-        flow = self.flow[place]
-        alone = sum(other.name == flow.name for other in self.flow) == 1
-        return join("flow", flow.name if alone else f"{flow.name}/{flow.side}")
+        return self.path_of("flow", place, self)
 
     @classmethod
     def path_of(cls, key: str, index: int, data: Any) -> str:
-        flows = data.get("flow") if key == "flow" else ()
-        names = Counter(entry(flow, "name") for flow in flows if isinstance(entry(flow, "name"), str))
-        path = super().path_of(key, index, data)
-        if key == "flow" and names[entry(flows[index], "name")] > 1:
-            return f"{path}/{entry(flows[index], 'side')}"
+        path, elements = super().path_of(key, index, data), entry(data, key)
+        names = [entry(element, "name") for element in elements] if key == "flow" else []
+        if names.count(entry(elements[index], "name")) > 1:
+            return f"{path}/{entry(elements[index], 'side')}"
         return path
 
 

@@ -1,12 +1,14 @@
-"""The contract between models and solvers: blocks of a problem, their numbers, and what an intensity must answer.
+"""The contract between models and solvers: blocks of a problem, their numbers, and what an intensity must
+answer.
 
-A `Block` is one table of the problem file, one validated Python object and one JAX pytree at once. Its fields are the
-file's keys. Fields named in `static` (words, counts, structure) travel as auxiliary data, all others (numbers, blocks,
-tuples of them) are leaves, so that new numbers reuse a compiled function. Rebuilding a block from leaves does not
-validate: tracers pass.
+A `Block` is one table of the problem file, one validated Python object and one JAX pytree at once. Its fields
+are the file's keys. Fields named in `static` (words, counts, structure) travel as auxiliary data, all others
+(numbers, blocks, tuples of them) are leaves, so that new numbers reuse a compiled function. Rebuilding a
+block from leaves does not validate: tracers pass.
 
-An intensity Λ(δ) is the rate of fills at an offset δ from the reference price. Solvers ask it only the questions of
-`AbstractIntensity`; in terms of the hazard h = -Λ'/Λ the best offset against a reservation offset p solves
+An intensity Λ(δ) is the rate of fills at an offset δ from the reference price. Solvers ask it only the
+questions of `AbstractIntensity`; in terms of the hazard h = -Λ'/Λ the best offset against a reservation
+offset p solves
 
     δ = p + ln(1 + ξz/h(δ))/(ξz)          (at ξ = 0: δ = p + 1/h(δ)),
 
@@ -14,17 +16,17 @@ which has one root where the intensity is fair: h² + ξz·h + h' > 0, that is �
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias, get_args
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self, TypeAlias, get_args, get_origin
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
-from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from quotegrid.models.faults import Fault, ProblemError, faults_of, join
+from quotegrid.models.faults import Fault, ProblemError, entry, faults_of, join, seen
 from quotegrid.models.numbers import NonNegative, Number, Positive
 from quotegrid.models.stable_ratios import log1p_ratio, phi1
 
@@ -50,8 +52,8 @@ Offsets: TypeAlias = Float[Array, "..."]
 class Block(BaseModel):
     """A table of the problem file: frozen, closed to unknown keys, a pytree.
 
-    Subclasses list their auxiliary fields in `static`; these must be hashable. A block that has something to say about
-    its fields taken together overrides `contradictions`.
+    Subclasses list their auxiliary fields in `static`; these must be hashable. A block that has something to
+    say about its fields taken together overrides `contradictions`.
 
     Raises:
         ProblemError: from the constructor, naming every field that cannot be used.
@@ -66,7 +68,7 @@ class Block(BaseModel):
         except ValidationError as error:
             raise ProblemError(faults_of(error, type(self), data), source=type(self).__name__) from None
 
-    # pydantic then builds nested blocks without this constructor, and their faults keep their place in the tree.
+    # pydantic then builds nested blocks without this constructor; their faults keep their place in the tree.
     __init__.__pydantic_base_init__ = True  # pyright: ignore[reportFunctionMemberAccess]
 
     @model_validator(mode="wrap")
@@ -83,6 +85,13 @@ class Block(BaseModel):
             raise ProblemError(faults)
         return block
 
+    @classmethod
+    def of_table(cls, table: Any) -> Self:
+        """The block in a table of keys, as read from a file; ProblemError for anything else."""
+        if not isinstance(table, Mapping):
+            raise ProblemError([Fault("", f"expected a table of keys, got {seen(table)}.")])
+        return cls(**table)
+
     def contradictions(self) -> Iterator[Fault]:
         """What is wrong with the fields taken together; paths relative to this block."""
         yield from ()
@@ -94,14 +103,16 @@ class Block(BaseModel):
         fixed = tuple(name for name in cls.model_fields if name in cls.static)
 
         def flatten(block: Block) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-            return tuple(getattr(block, name) for name in leaves), tuple(getattr(block, name) for name in fixed)
+            return tuple(getattr(block, name) for name in leaves), tuple(
+                getattr(block, name) for name in fixed
+            )
 
         def flatten_with_keys(block: Block) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
             children, auxiliary = flatten(block)
             keys = (jax.tree_util.GetAttrKey(name) for name in leaves)
             return tuple(zip(keys, children, strict=True)), auxiliary
 
-        def unflatten(auxiliary: tuple[Any, ...], children: Sequence[Any]) -> Block:
+        def unflatten(auxiliary: tuple[Any, ...], children: Iterable[Any]) -> Block:
             return cls.model_construct(
                 **dict(zip(fixed, auxiliary, strict=True)), **dict(zip(leaves, children, strict=True))
             )
@@ -125,10 +136,15 @@ class Block(BaseModel):
 
     @classmethod
     def path_of(cls, key: str, index: int, data: Any) -> str:
-        """The path of an element of a list: by its name where it has one, else by its index."""
-        elements = data.get(key)
-        label = entry(elements[index], "name") if isinstance(elements, Sequence) else None
-        return join(key, label if isinstance(label, str) and label else str(index))
+        """The path of an element of a list, by name or position; `data` is a block or the table of one."""
+        elements = entry(data, key)
+        name = entry(elements[index], "name") if isinstance(elements, Sequence) else None
+        return join(key, name if isinstance(name, str) and name else str(index))
+
+    def labels(self) -> tuple[str, ...]:
+        """The words by which a path may select this block in a list: its name, if it has one."""
+        name = entry(self, "name")
+        return () if name is None else (name,)
 
     @classmethod
     def meaning(cls, key: str) -> str:
@@ -138,15 +154,28 @@ class Block(BaseModel):
     @classmethod
     def allowed(cls, key: str) -> tuple[Any, ...]:
         """The values a field of a `Literal` type may take."""
-        return tuple(get_args(cls.model_fields[cls.field_of(key)].annotation))
+        return _literals(cls.model_fields[cls.field_of(key)].annotation)
+
+    @classmethod
+    def variant(cls) -> str:
+        """` of kind 'brownian'` for one of several classes told apart by a word, else an empty text."""
+        kind = cls.model_fields.get("kind")
+        return f" of kind {kind.default!r}" if kind else ""
+
+
+def _literals(annotation: Any) -> tuple[Any, ...]:
+    """The values of a `Literal`, also where it is one of a union."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    return tuple(value for part in get_args(annotation) for value in _literals(part))
 
 
 class AbstractIntensity(Block):
     """The fill intensity Λ(δ) of a flow, in fills per time, decreasing in the offset δ (price units).
 
-    Methods without "host" in their docstring are traceable and work in JAX scalars that broadcast over `offset` or `p`;
-    double precision is the caller's business. `size` is the effective size z·m, in units of the asset (size times
-    1 ± proportional fee), ξ is per currency.
+    Methods without "host" in their docstring are traceable and work in JAX scalars that broadcast over
+    `offset` or `p`; double precision is the caller's business. `size` is the effective size z·m, in units of
+    the asset (size times 1 ± proportional fee), ξ is per currency.
     """
 
     @abstractmethod
@@ -171,13 +200,16 @@ class AbstractIntensity(Block):
 
     @abstractmethod
     def arrival_rate(self) -> Any:
-        """The rate of market orders on this side where none is given: Λ(0), or the request rate of a logistic."""
+        """The rate of market orders on this side where none is given: Λ(0), or the request rate of a
+        logistic.
+        """
 
     @abstractmethod
     def offset_bracket(self, p: ArrayLike, size: ArrayLike, xi: ArrayLike) -> tuple[Offsets, Offsets]:
         """(low, high) around every root of the first-order condition, at reservation offsets p; shape of `p`.
 
-        Where the optimum lies at an end of the domain (no quote pays, or no offset is too low) both are that end.
+        Where the optimum lies at an end of the domain (no quote pays, or no offset is too low) both are that
+        end.
         """
 
     @abstractmethod
@@ -186,25 +218,22 @@ class AbstractIntensity(Block):
 
     @abstractmethod
     def unfair_offset(self, low: float, high: float, size: float, xi: float) -> float | None:
-        """Host, NumPy: the first offset of [low, high] ∩ domain where h² + ξ·size·h + h' > 0 fails; None if fair."""
+        """Host, NumPy: the first offset of [low, high] ∩ domain where h² + ξ·size·h + h' > 0 fails; None if
+        fair.
+        """
 
 
 def markup(hazard: ArrayLike, size: ArrayLike, xi: ArrayLike) -> Offsets:
-    """δ - p = ln(1 + ξz/h)/(ξz) at the optimum, 1/h at ξ = 0; price units; `size` is the effective size z·m."""
+    """δ - p = ln(1 + ξz/h)/(ξz) at the optimum, 1/h at ξ = 0, price; `size` is the effective size z·m."""
     return log1p_ratio(xi * size / jnp.asarray(hazard)) / hazard
 
 
 def widened(low: Offsets, high: Offsets, p: Offsets) -> tuple[Offsets, Offsets]:
-    """A bracket of the optimum at p with room for the rounding of its ends and of the first-order condition."""
+    """A bracket of the optimum at p, with room for rounding in it and in the first-order condition."""
     room = 8.0 * jnp.finfo(low.dtype).eps * (jnp.abs(low) + jnp.abs(high) + jnp.abs(p))
     return low - room, high + room
 
 
 def known(*values: Any) -> bool:
-    """Are these plain numbers (or None), so that they can be compared? Arrays of JAX, traced or not, are not."""
+    """Are these plain numbers or None, and so comparable? Arrays of JAX, traced or not, are not."""
     return all(value is None or isinstance(value, bool | int | float | np.number) for value in values)
-
-
-def entry(block: Any, key: str) -> Any:
-    """An entry of a block or of the table it is made from; None where there is none."""
-    return block.get(key) if isinstance(block, Mapping) else getattr(block, key, None)

@@ -1,7 +1,8 @@
 """Exogenous factors, and what depends on them. Part of the file format; not in this version.
 
-A factor moves by itself (a signal, a volatility, a regime) and acts on parameters named by their paths: an `Effect` adds
-coefficient·y to a parameter, or scales it by 1 + coefficient·y, by exp(coefficient·y) or by √y; a regime sets parameters.
+A factor moves by itself (a signal, a volatility, a regime) and acts on parameters named by their paths: an
+`Effect` adds coefficient·y to a parameter, or scales it by 1 + coefficient·y, by exp(coefficient·y) or by √y;
+a regime sets parameters.
 
     ornstein-uhlenbeck   dy = mean_reversion (mean - y) dt + volatility dB
     square-root          dy = mean_reversion (mean - y) dt + volatility √y dB
@@ -12,6 +13,7 @@ coefficient·y to a parameter, or scales it by 1 + coefficient·y, by exp(coeffi
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
@@ -39,9 +41,13 @@ is_path = Text(
 )
 Path: TypeAlias = Annotated[str, is_path]
 Matrix: TypeAlias = tuple[Numbers, ...]
-Generator = Annotated[Matrix, Field(min_length=1, description="rates of the chain, row = from; rows sum to 0")]
+Generator = Annotated[
+    Matrix, Field(min_length=1, description="rates of the chain, row = from; rows sum to 0")
+]
 _STATIC = frozenset({"kind", "name"})
-_ROW_SUM = 1e-9  # rows of a generator sum to 0 within this fraction of their diagonal: numbers are typed by hand
+_ROW_SUM = (
+    1e-9  # rows of a generator sum to 0 within this fraction of their diagonal: numbers are typed by hand
+)
 
 
 class Effect(Block):
@@ -50,14 +56,20 @@ class Effect(Block):
     static: ClassVar[frozenset[str]] = frozenset({"on", "form"})
 
     on: Annotated[Path, Field(description="path of the parameter")]
-    form: Annotated[Literal["add", "scale", "exp", "sqrt"], Field(description="'add', 'scale', 'exp' or 'sqrt'")]
-    coefficient: Annotated[Number, Field(description="of the factor, in units of the parameter per factor")] = 1.0
+    form: Annotated[
+        Literal["add", "scale", "exp", "sqrt"], Field(description="'add', 'scale', 'exp' or 'sqrt'")
+    ]
+    coefficient: Annotated[
+        Number, Field(description="of the factor, in units of the parameter per factor")
+    ] = 1.0
 
 
 Effects = Annotated[tuple[Effect, ...], Field(description="what the factor acts on")]
 FactorName = Annotated[Name, Field(description="name of the factor")]
 MeanReversion = Annotated[Positive, Field(description="per time")]
-FactorVolatility = Annotated[NonNegative, Field(description="standard deviation of the move in one time unit")]
+FactorVolatility = Annotated[
+    NonNegative, Field(description="standard deviation of the move in one time unit")
+]
 
 
 class OrnsteinUhlenbeck(Block):
@@ -136,7 +148,7 @@ class RegimeState(Block):
         FrozenTable[Any],
         TableOf(is_path.check, RealNumber(Limits("a number")).check, (("type", "number"),)),
         Field(description="values of parameters by their paths"),
-    ] = FrozenTable({})
+    ]
 
 
 class Regimes(Block):
@@ -147,7 +159,9 @@ class Regimes(Block):
     kind: Literal["regimes"] = "regimes"
     name: FactorName
     rates: Generator
-    state: Annotated[tuple[RegimeState, ...], Field(min_length=1, description="the regimes, in the order of the rates")]
+    state: Annotated[
+        tuple[RegimeState, ...], Field(min_length=1, description="the regimes, in the order of the rates")
+    ]
 
     def contradictions(self) -> Iterator[Fault]:
         yield from generator_faults(self.rates, len(self.state), "state")
@@ -163,10 +177,14 @@ def generator_faults(rates: Matrix, states: int, key: str) -> Iterator[Fault]:
             continue
         off_diagonal = [rate for column, rate in enumerate(row) if column != place]
         if min(off_diagonal, default=0.0) < 0.0:
-            yield Fault(f"rates.{place}", f"expected rates that are not negative off the diagonal, got {list(row)}.")
+            yield Fault(
+                f"rates.{place}", f"expected rates that are not negative off the diagonal, got {list(row)}."
+            )
         elif abs(sum(row)) > _ROW_SUM * abs(row[place]):
-            yield Fault(f"rates.{place}", f"expected a row that sums to 0, got {list(row)}; set the diagonal to "
-                        f"{-sum(off_diagonal)}.")  # fmt: skip
+            yield Fault(
+                f"rates.{place}",
+                f"expected a row that sums to 0, got {list(row)}; set its diagonal to {-sum(off_diagonal)}.",
+            )
 
 
 class PairCorrelation(Block):
@@ -184,19 +202,24 @@ class Schedule(Block):
     static: ClassVar[frozenset[str]] = frozenset({"on"})
 
     on: Annotated[Path, Field(description="path of the parameter")]
-    times: Annotated[Numbers, Field(min_length=1, description="increasing, from 0; each value holds until the next time")]
+    times: Annotated[
+        Numbers, Field(min_length=1, description="increasing, from 0; each value holds until the next time")
+    ]
     values: Annotated[Numbers, Field(min_length=1, description="one for each time")]
     period: Annotated[Positive, Field(description="time after which the schedule repeats")]
 
     def contradictions(self) -> Iterator[Fault]:
         if len(self.times) != len(self.values):
-            yield Fault("values", f"expected one for each of the {len(self.times)} times, got {len(self.values)}.")
+            yield Fault(
+                "values", f"expected one for each of the {len(self.times)} times, got {len(self.values)}."
+            )
         if known(*self.times, self.period):
             ends = (*self.times, self.period)
-            if self.times[0] != 0.0 or any(not after > before for before, after in zip(ends, ends[1:], strict=False)):
+            if self.times[0] != 0.0 or not all(before < after for before, after in pairwise(ends)):
                 yield Fault(
                     "times",
-                    f"expected increasing times from 0.0 to below period = {self.period}, got {list(self.times)}.",
+                    f"expected increasing times from 0.0 to below period = {self.period}, "
+                    f"got {list(self.times)}.",
                 )
 
 

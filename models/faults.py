@@ -1,23 +1,25 @@
 """What is wrong with a problem, said in sentences.
 
-A `Fault` is one sentence with the path it belongs to, in the path language of the problem file (`flow.book.intensity.A`).
-A `ProblemError` carries all faults found at once. Blocks raise it from Python constructors, the problem file and the path
-language alike, so that one mistake reads the same wherever it is made. pydantic's own errors are translated here, one
-block at a time: the block knows its keys, so it can name the nearest.
+A `Fault` is one sentence with the path it belongs to, in the path language of the problem file
+(`flow.book.intensity.A`). A `ProblemError` carries all faults found at once. Blocks raise it from Python
+constructors, the problem file and the path language alike, so that one mistake reads the same wherever it is
+made. pydantic's own errors are translated here, one block at a time: the block knows its keys, so it can name
+the nearest.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
+from pydantic import BaseModel, ValidationError
 
 NOT_IN_THIS_VERSION = "not in this version of quotegrid; leave it out."
 
 
 class Fault(NamedTuple):
-    """One thing wrong: where (a path, "" for the block itself) and what (value seen, values allowed, what to do)."""
+    """One thing wrong: where (a path, "" for the block itself) and what (value seen, values allowed, what to
+    do).
+    """
 
     path: str
     sentence: str
@@ -43,6 +45,9 @@ class ProblemError(ValueError):
         self.source = source
         super().__init__(self._text())
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.faults, self.source)
+
     def _text(self) -> str:
         place = f"{self.source}: " if self.source else ""
         if len(self.faults) == 1:
@@ -56,9 +61,9 @@ def join(*parts: str) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'volatility'?` for a word close to a known one, else an empty text."""
+    """` (did you mean 'volatility'?)` for a word close to a known one, else an empty text."""
     close = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def choices(words: Iterable[str]) -> str:
@@ -79,12 +84,27 @@ def seen(value: Any) -> str:
         return "a table of keys"
     if isinstance(value, Sequence):
         return f"a list of {len(value)}"
-    return f"{type(value).__name__} {value!r}" if len(repr(value)) < 60 else f"an object of type {type(value).__name__}"
+    return (
+        f"{type(value).__name__} {value!r}"
+        if len(repr(value)) < 60
+        else f"an object of type {type(value).__name__}"
+    )
 
 
 def faults_of(error: ValidationError, block: Any, data: Any) -> tuple[Fault, ...]:
-    """The faults behind a pydantic error raised while `data` was made into `block` (a subclass of `Block`)."""
-    return tuple(fault for detail in error.errors(include_url=False) for fault in _translated(detail, block, data))
+    """The faults behind a pydantic error raised while `data` was made into a `block` class."""
+    details = error.errors(include_url=False)
+    return tuple(
+        fault
+        for detail in details
+        if detail["type"] != "too_short" or not _explained(detail, details)
+        for fault in _translated(detail, block, data)
+    )
+
+
+def _explained(shortage: Any, details: Iterable[Any]) -> bool:
+    """Is a list too short only because its entries have faults of their own?"""
+    return any(other is not shortage and other["loc"][:1] == shortage["loc"][:1] for other in details)
 
 
 def _translated(detail: Any, block: Any, data: Any) -> Iterable[Fault]:
@@ -94,6 +114,10 @@ def _translated(detail: Any, block: Any, data: Any) -> Iterable[Fault]:
         reason = detail.get("ctx", {}).get("error")
         return reason.faults if isinstance(reason, ProblemError) else [Fault("", _shape_wanted(value))]
     key = str(place[0])
+    if isinstance(entry(data, key), BaseModel) and len(place) > 1 and isinstance(place[1], int):
+        return [
+            Fault(key, f"expected a list, got one {type(entry(data, key)).__name__}; write it in brackets.")
+        ]
     path = block.path_of(key, place[1], data) if len(place) > 1 and isinstance(place[1], int) else key
     match detail["type"]:
         case "value_error" if isinstance(detail["ctx"]["error"], ProblemError):
@@ -102,18 +126,25 @@ def _translated(detail: Any, block: Any, data: Any) -> Iterable[Fault]:
             return [Fault(path, f"this key is missing ({block.meaning(key)}); give it a value.")]
         case "extra_forbidden":
             known = block.file_keys()
-            return [Fault(key, f"unknown key{nearest(key, known) or ';'} Known here: {', '.join(known)}.")]
+            return [
+                Fault(
+                    key, f"unknown key{block.variant()}{nearest(key, known)}; known here: {', '.join(known)}."
+                )
+            ]
         case "literal_error":
             allowed = block.allowed(key)
             hint = nearest(value, allowed) if isinstance(value, str) else ""
-            return [Fault(path, f"expected {choices(allowed)}, got {seen(value)}{hint or '.'}")]
+            return [Fault(path, f"expected {choices(allowed)}, got {seen(value)}{hint}.")]
         case "tuple_type":
             return [Fault(path, f"expected a list, got {seen(value)}; {_list_hint(value, path)}")]
-        case "too_short" | "too_long":
-            return [Fault(path, f"expected {detail['msg'].lower()}.")]
-        case "model_type" | "model_attributes_type":
-            return [Fault(path, _shape_wanted(value))]
+        case "too_short":
+            return [Fault(path, "expected at least one entry, got none; add one.")]
     return [Fault(path, f"{detail['msg']}, got {seen(value)}.")]
+
+
+def entry(block: Any, key: str) -> Any:
+    """An entry of a block or of the table it is made from; None where there is none."""
+    return block.get(key) if isinstance(block, Mapping) else getattr(block, key, None)
 
 
 def _shape_wanted(value: Any) -> str:

@@ -1,23 +1,25 @@
 """Flows of fills: a side, a size, an intensity, what a fill costs, and what the price does afterwards.
 
-With s = +1 on the bid and -1 on the ask, z the size in units of the asset, f the proportional fee at the frozen reference
-price S_ref and m = 1 + s·f, a fill at offset δ from inventory q is worth
+With s = +1 on the bid and -1 on the ask, z the size in units of the asset, f the proportional fee at the
+frozen reference price S_ref and m = 1 + s·f, a fill at offset δ from inventory q is worth
 
     z·m·(δ - p),    p = ((θ(q) - θ(q + s·z))/z + cost(q))/m,    cost = fee + adverse(q) + f·S_ref,
 
 because the fee on the fill price S_ref - s·δ costs f·S_ref - s·f·δ per unit. The three adverse conventions:
 
     markout         the filled units lose ε: adverse = ε
-    fills           the mid jumps by -s·ε at a fill and meets the inventory after it: adverse = ε·s·(q + s·z)/z
-    market_orders   the mid jumps by -s·ε at every order that arrives on this side (rate λ), filled or not. Averaging the
-                    two outcomes of an arrival, with x = -s·ε·q the inventory's own gain,
+    fills           the mid jumps by -s·ε at a fill and meets the inventory after it:
+                    adverse = ε·s·(q + s·z)/z
+    market_orders   the mid jumps by -s·ε at every order that arrives on this side (rate λ), filled or not.
+                    Averaging both outcomes of an arrival, with x = -s·ε·q the inventory's own gain,
                       λ(1 - e^{-ξx})/ξ + e^{-ξx}·Λ(δ)(1 - e^{-ξz(δ - p)})/ξ,   adverse = ε
-                    (Cartea, Jaimungal & Penalva 2015, ch. 10, at ξ = 0): a running reward, and a weight e^{-ξx} on H.
+                    (Cartea, Jaimungal & Penalva 2015, ch. 10, at ξ = 0): a running reward, and a
+                    weight e^{-ξx} on H. It needs Λ(δ) ≤ λ where the flow quotes.
 """
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import jax
@@ -41,7 +43,9 @@ class Markout(Block):
     static: ClassVar[frozenset[str]] = frozenset({"on"})
 
     on: Literal["markout"] = "markout"
-    jump: Annotated[Number, Field(description="loss per filled unit, price; negative where fills are followed by gains")]
+    jump: Annotated[
+        Number, Field(description="loss per filled unit, price; negative where fills are followed by gains")
+    ]
 
 
 class FillJump(Block):
@@ -50,7 +54,9 @@ class FillJump(Block):
     static: ClassVar[frozenset[str]] = frozenset({"on"})
 
     on: Literal["fills"] = "fills"
-    jump: Annotated[NonNegative, Field(description="move of the mid at a fill, down on bids, up on asks; price")]
+    jump: Annotated[
+        NonNegative, Field(description="move of the mid at a fill, down on bids, up on asks; price")
+    ]
 
 
 class MarketOrderJump(Block):
@@ -59,9 +65,12 @@ class MarketOrderJump(Block):
     static: ClassVar[frozenset[str]] = frozenset({"on"})
 
     on: Literal["market_orders"] = "market_orders"
-    jump: Annotated[NonNegative, Field(description="move of the mid at a market order, down on bids, up on asks; price")]
+    jump: Annotated[
+        NonNegative, Field(description="move of the mid at a market order, down on bids, up on asks; price")
+    ]
     arrival_rate: Annotated[
-        NonNegative | None, Field(description="market orders per time on this side; unless given, the intensity at 0")
+        NonNegative | None,
+        Field(description="market orders per time on this side; unless given, the intensity at 0"),
     ] = None
 
 
@@ -92,14 +101,18 @@ class Flow(Block):
     min_offset: Annotated[Number | None, Field(description="lowest offset that may be quoted, price")] = None
     max_offset: Annotated[Number | None, Field(description="highest offset that may be quoted, price")] = None
     tick: Annotated[Positive | None, Field(description="offsets are multiples of this, price")] = None
-    latency: Annotated[NonNegative | None, Field(description="delay of quotes, time; not in this version")] = None
+    latency: Annotated[
+        NonNegative | None, Field(description="delay of quotes, time; not in this version")
+    ] = None
     last_look: Annotated[LastLook | None, Field(description="not in this version")] = None
 
     def contradictions(self) -> Iterator[Fault]:
         low, high = self.lowest_offset(), self.max_offset
         end = self.intensity.domain()[0]
         if known(low, end) and low is not None and not low > end:
-            yield Fault("min_offset", f"expected an offset above {end}, where this intensity is infinite, got {low}.")
+            yield Fault(
+                "min_offset", f"expected an offset above {end}, where this intensity is infinite, got {low}."
+            )
         if low is None or high is None or not known(low, high, self.tick):
             return
         stated = "min_offset" if self.min_offset is not None else "the default min_offset of this intensity,"
@@ -107,27 +120,28 @@ class Flow(Block):
             yield Fault("max_offset", f"expected an offset not below {stated} {low}, got {high}.")
         elif self.tick is not None and not _ticks_between(low, high, self.tick):
             yield Fault(
-                "tick", f"no multiple of {self.tick} lies in [{low}, {high}], so nothing can be quoted; widen the bounds."
+                "tick",
+                f"no multiple of {self.tick} lies in [{low}, {high}], so nothing can be quoted; "
+                "widen the bounds.",
             )
 
     def sides(self) -> tuple[Side, ...]:
         """The sides this block stands for: itself, or bid then ask."""
         return ("bid", "ask") if self.side == "both" else (self.side,)
 
+    def labels(self) -> tuple[str, ...]:
+        """`book`, and with its sides: `book/bid`, `book/ask`."""
+        return (self.name, *(f"{self.name}/{side}" for side in self.sides()))
+
     def lowest_offset(self) -> Any:
         """`min_offset`, or the intensity's own default; None without a bound."""
         return self.intensity.default_min_offset() if self.min_offset is None else self.min_offset
 
 
-def _ticks_between(low: float, high: float, tick: float) -> bool:
+def _ticks_between(low: Any, high: Any, tick: Any) -> bool:
     return math.ceil(low / tick - _TICK_SLACK) <= math.floor(high / tick + _TICK_SLACK)
 
 
-def _static() -> Any:
-    return field(metadata={"static": True})
-
-
-@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class OneSidedFlow:
     """One flow on one side as solvers see it; a pytree.
@@ -135,11 +149,11 @@ class OneSidedFlow:
     Inventories q are units of the asset, with one last axis over assets.
     """
 
-    name: str = _static()
-    side: Side = _static()
-    asset: int = _static()  # index of the asset, and of its inventory axis
-    size: int = _static()  # lots
-    convention: str | None = _static()  # "markout", "fills", "market_orders", or None: no adverse selection
+    name: str
+    side: Side
+    asset: int  # index of the asset, and of its inventory axis
+    size: int  # lots
+    convention: str | None  # "markout", "fills", "market_orders", or None: no adverse selection
     units: Any  # z = size·lot_size
     intensity: AbstractIntensity
     fee: Any  # price per unit
@@ -183,7 +197,9 @@ class OneSidedFlow:
         return jnp.ones(held.shape)
 
     def jump_reward(self, q: Float[Array, "... asset"]) -> Float[Array, "..."]:
-        """λ(1 - e^{-ξx})/ξ, what the inventory gains by the jumps at market orders, currency per time; else 0."""
+        """λ(1 - e^{-ξx})/ξ, what the inventory gains by the jumps at market orders, currency per time; else
+        0.
+        """
         held = q[..., self.asset]
         if self.convention == "market_orders":
             gain = self._gain_at_order(held)
@@ -193,3 +209,11 @@ class OneSidedFlow:
     def _gain_at_order(self, held: Float[Array, "..."]) -> Float[Array, "..."]:
         """x = -s·ε·q, currency."""
         return -self.sign * self.jump * held
+
+
+_WORDS_AND_COUNTS = ["name", "side", "asset", "size", "convention"]
+jax.tree_util.register_dataclass(
+    OneSidedFlow,
+    data_fields=[x.name for x in fields(OneSidedFlow) if x.name not in _WORDS_AND_COUNTS],
+    meta_fields=_WORDS_AND_COUNTS,
+)

@@ -4,8 +4,8 @@
     discounted   rewards at time t count e^{-rate·t}            no end
     ergodic      the gain per unit of time                      no end, no discounting; the default
 
-q in units of the asset (summed over assets), quadratic in currency per unit², absolute in currency per unit, duration in
-time, rate per time.
+q in units of the asset (summed over assets), quadratic in currency per unit², absolute in currency per unit,
+duration in time, rate per time.
 """
 
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias

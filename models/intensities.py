@@ -1,25 +1,25 @@
 """The intensities Λ(δ): how the rate of fills falls with the offset δ.
 
     exponential   Λ = A e^{-kδ}              h = k                       Avellaneda & Stoikov 2008
-    logistic      Λ = A/(1 + e^{a+bδ})       h = b/(1 + e^{-(a+bδ)})     A is the request rate; Bergault & Guéant 2021
+    logistic      Λ = A/(1 + e^{a+bδ})       h = b/(1 + e^{-(a+bδ)})     A: all requests; Bergault & Guéant 2021
     power         Λ = A (1 + δ/d)^{-k}       h = k/(d + δ),  δ > -d
     linear        Λ = A (1 - δ/d)⁺           h = 1/(d - δ),  δ < d       Ho & Stoll 1981
     table         monotone cubics on ln Λ    (quotegrid.models.tabulated)
 
-A in fills per time, k (exponential) and b per price, d in price units, h = -Λ'/Λ per price. Λ is not capped for δ < 0.
-A may be 0: a side that never fills. The first-order condition is δ = p + markup(h), markup(h) = ln(1 + ξz/h)/(ξz), with
-z the effective size.
+A in fills per time, k (exponential) and b per price, d in price units, h = -Λ'/Λ per price. Λ is not capped
+for δ < 0. A may be 0: a side that never fills. The first-order condition is δ = p + markup(h), markup(h) =
+ln(1 + ξz/h)/(ξz), with z the effective size.
 
-To add an intensity: a class here (or in a file of its own) that answers `AbstractIntensity`, its name in the union
-`Intensity` at the end, and its NumPy twin in the verifier of `quotegrid.tables`.
+To add an intensity: a class here (or in a file of its own) that answers `AbstractIntensity`, its name in the
+union `Intensity` at the end, and its NumPy twin in the verifier of `quotegrid.tables`.
 """
 
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from numpy import inf
-from numpy.typing import ArrayLike
 from pydantic import Field
 
 from quotegrid.models.contract import AbstractIntensity, Offsets, log1p_ratio, markup, widened
@@ -72,13 +72,17 @@ class Exponential(AbstractIntensity):
 
 
 class Logistic(AbstractIntensity):
-    """Λ = A/(1 + e^{a+bδ}): requests arrive at rate A, each filled with a probability that falls with the offset."""
+    """Λ = A/(1 + e^{a+bδ}): requests arrive at rate A, each filled with a probability that falls with the
+    offset.
+    """
 
     static: ClassVar[frozenset[str]] = _KIND
 
     kind: Literal["logistic"] = "logistic"
     A: Annotated[NonNegative, Field(description="requests per time; 0 for a side that never fills")]
-    a: Annotated[Number, Field(description="half of the requests are filled at offset -a/b; no unit, any sign")]
+    a: Annotated[
+        Number, Field(description="half of the requests are filled at offset -a/b; no unit, any sign")
+    ]
     b: Annotated[Positive, Field(description="decay of the fill probability, per price")]
 
     def log_rate(self, offset: ArrayLike) -> Offsets:
@@ -102,7 +106,8 @@ class Logistic(AbstractIntensity):
     def offset_bracket(self, p: ArrayLike, size: ArrayLike, xi: ArrayLike) -> tuple[Offsets, Offsets]:
         """With ω the Wright omega function, δ₀ = p + (1 + ω(-(1 + a + bp)))/b is the optimum at ξ = 0.
 
-        markup falls in ξ, so δ* ≤ δ₀; h rises in δ, so δ* = p + markup(h(δ*)) ≥ p + markup(h(δ₀)), 1/h(δ₀) = δ₀ - p.
+        markup falls in ξ, so δ* ≤ δ₀; h rises in δ, so δ* = p + markup(h(δ*)) ≥ p + markup(h(δ₀)), 1/h(δ₀) =
+        δ₀ - p.
         """
         p = jnp.asarray(p, float)
         margin = (1.0 + wright_omega(-(1.0 + self.a + self.b * p))) / self.b
@@ -149,9 +154,9 @@ class Power(AbstractIntensity):
     def offset_bracket(self, p: ArrayLike, size: ArrayLike, xi: ArrayLike) -> tuple[Offsets, Offsets]:
         """In x = d + δ, y = d + p, c = ξz the condition is F(x) = x - y - ln(1 + cx/k)/c = 0 with F convex.
 
-        Newton's steps from the right of the root stay there: from ky/(k - 1), the root at c = 0, or from (cy + 1)/c,
-        whichever is nearer. A chord from (y, F(y) < 0) to such a point cuts the axis at the left of the root. For y ≤ 0
-        a lower offset is always better: both ends are -d.
+        Newton's steps from the right of the root stay there: from ky/(k - 1), the root at c = 0, or from (cy
+        + 1)/c, whichever is nearer. A chord from (y, F(y) < 0) to such a point cuts the axis at the left of
+        the root. For y ≤ 0 a lower offset is always better: both ends are -d.
         """
         p = jnp.asarray(p, float)
         c, k = jnp.asarray(xi * size, float), jnp.asarray(self.k, float)

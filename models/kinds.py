@@ -1,7 +1,7 @@
 """Unions of blocks told apart by a word: `kind = "exponential"`, `on = "markout"`.
 
-Unlike pydantic's own discriminator this lets the word be left out where a default is stated, and its errors name the
-nearest word.
+Unlike pydantic's own discriminator this lets the word be left out where a default is stated, and its errors
+name the nearest word.
 """
 
 from collections.abc import Mapping
@@ -31,26 +31,37 @@ class ByKind:
             if isinstance(value, classes):
                 return value
             if not isinstance(value, Mapping):
-                raise ProblemError([Fault("", f"expected a table with the key {self.key!r}, got {seen(value)}.")])
+                raise ProblemError(
+                    [Fault("", f"expected a table with the key {self.key!r}, got {seen(value)}.")]
+                )
             word = value.get(self.key, self.default)
             if word is None:
-                raise ProblemError([Fault(self.key, f"this key is missing; give it one of {choices(words)}.")])
+                raise ProblemError(
+                    [Fault(self.key, f"this key is missing; give it one of {choices(words)}.")]
+                )
             if word not in words:
                 hint = nearest(word, words) if isinstance(word, str) else ""
-                raise ProblemError([Fault(self.key, f"expected {choices(words)}, got {seen(word)}{hint or '.'}")])
+                raise ProblemError([Fault(self.key, f"expected {choices(words)}, got {seen(word)}{hint}.")])
             return value
 
         def tag(value: Any) -> str | None:
-            return value.get(self.key, self.default) if isinstance(value, Mapping) else word_of(type(value), self.key)
+            return (
+                value.get(self.key, self.default)
+                if isinstance(value, Mapping)
+                else word_of(type(value), self.key)
+            )
 
         schemas = {word: handler.generate_schema(block) for word, block in zip(words, classes, strict=True)}
-        return core_schema.no_info_before_validator_function(check, core_schema.tagged_union_schema(schemas, tag))
+        return core_schema.no_info_before_validator_function(
+            check, core_schema.tagged_union_schema(schemas, tag)
+        )
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
         variants = zip(schema["schema"]["choices"], handler(schema)["oneOf"], strict=True)
         return {
             "oneOf": [
-                variant if word == self.default else {**variant, "required": [self.key]} for word, variant in variants
+                variant if word == self.default else {**variant, "required": [self.key]}
+                for word, variant in variants
             ]
         }
 

@@ -1,4 +1,4 @@
-"""Ingredients that the problem file knows and this version cannot solve yet. They are refused, never ignored."""
+"""Ingredients that the problem file knows and this version cannot solve: refused, never ignored."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +19,11 @@ def not_in_this_version(problem: Any) -> Iterator[Fault]:
             yield fault.below(problem.asset_path(index))
     for factor in problem.factor:
         yield Fault(join("factor", factor.name), f"a factor is {NOT_IN_THIS_VERSION}")
-    for key, what in (("correlation", "a correlation"), ("schedule", "a schedule"), ("ambiguity", "ambiguity")):
+    for key, what in (
+        ("correlation", "a correlation"),
+        ("schedule", "a schedule"),
+        ("ambiguity", "ambiguity"),
+    ):
         if getattr(problem, key):
             yield Fault(key, f"{what} is {NOT_IN_THIS_VERSION}")
 

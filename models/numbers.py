@@ -1,8 +1,8 @@
 """The number types of a problem: finite, of the right sign, and open to JAX.
 
-A plain number is checked and becomes a Python float (or int, for counts): text and truth values are no numbers, whatever
-they look like. A `jax.Array`, traced or not, passes untouched, so that a problem can be built inside `jit` or `grad`; who
-does that vouches for its value.
+A plain number is checked and becomes a Python float (or int, for counts): text and truth values are no
+numbers, whatever they look like. A `jax.Array`, traced or not, passes untouched, so that a problem can be
+built inside `jit` or `grad`; who does that vouches for its value.
 """
 
 import math
@@ -24,7 +24,11 @@ def _wrong(expected: str, value: Any, advice: str = "") -> ProblemError:
 
 def _plain(value: Any) -> Any:
     """A NumPy scalar (or array without axes) as the Python number it stands for."""
-    return value.item() if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0) else value
+    return (
+        value.item()
+        if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0)
+        else value
+    )
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,11 @@ class Limits:
 
     def __contains__(self, value: float) -> bool:
         inside = self.above < value < self.below
-        return inside and (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
+        return (
+            inside
+            and (self.at_least is None or value >= self.at_least)
+            and (self.at_most is None or value <= self.at_most)
+        )
 
     def json_schema(self, kind: str) -> dict[str, Any]:
         """The same limits in JSON schema."""
@@ -64,7 +72,9 @@ class RealNumber:
             return value
         number = _plain(value)
         if isinstance(number, str):
-            raise _wrong(self.limits.name, value, "; write it without quotes" if _reads_as_number(number) else "")
+            raise _wrong(
+                self.limits.name, value, "; write it without quotes" if _reads_as_number(number) else ""
+            )
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise _wrong(self.limits.name, value)
         try:
@@ -165,7 +175,9 @@ Correlation: TypeAlias = Annotated[
 ]
 Size: TypeAlias = Annotated[int, WholeNumber(Limits("a whole number of lots, 1 or more", at_least=1), _LOTS)]
 Lots: TypeAlias = Annotated[int, WholeNumber(Limits("a whole number of lots"), _LOTS)]
-LotLimit: TypeAlias = Annotated[int, WholeNumber(Limits("a whole number of lots, 0 or more", at_least=0), _LOTS)]
+LotLimit: TypeAlias = Annotated[
+    int, WholeNumber(Limits("a whole number of lots, 0 or more", at_least=0), _LOTS)
+]
 is_label = Text("a text", lambda text: text.isprintable() and text.strip() != "", r"\S")
 is_name = Text('a name without "." or "/" (paths are made of names)', _is_name, r"^[^./\s]([^./]*[^./\s])?$")
 Label: TypeAlias = Annotated[str, is_label]

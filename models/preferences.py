@@ -3,9 +3,9 @@
     cara            running cost ½γσ²q²,                       Hamiltonians with ξ = γ
     mean-variance   ½γσ²(q - target)²  or  φ(q - target)²,     Hamiltonians with ξ = 0
 
-`hamiltonian_risk_aversion` sets ξ apart from γ (the family of Guéant 2017); it replaces γ in the Hamiltonians (and in the
-jumps at market orders, which are part of the same expectation) only. γ and ξ per currency, φ in currency per unit² and
-time, q in units of the asset.
+`hamiltonian_risk_aversion` sets ξ apart from γ (the family of Guéant 2017); it replaces γ in the Hamiltonians
+(and in the jumps at market orders, which are part of the same expectation) only. γ and ξ per currency, φ in
+currency per unit² and time, q in units of the asset.
 """
 
 from collections.abc import Iterator
@@ -34,10 +34,14 @@ class Cara(Block):
 
     def xi(self) -> Any:
         """ξ of the Hamiltonians, per currency."""
-        return self.risk_aversion if self.hamiltonian_risk_aversion is None else self.hamiltonian_risk_aversion
+        return (
+            self.risk_aversion if self.hamiltonian_risk_aversion is None else self.hamiltonian_risk_aversion
+        )
 
     def holding_cost(self, excess: Float[Array, "... asset"], variance: Float[Array, " asset"]) -> Array:
-        """½γΣσ²(q - target)², currency per time; `excess` = q - target in units, `variance` in price² per time."""
+        """½γΣσ²(q - target)², currency per time; `excess` = q - target in units, `variance` in price² per
+        time.
+        """
         return _variance_cost(self.risk_aversion, excess, variance)
 
     def uses_volatility(self) -> bool:
@@ -45,7 +49,9 @@ class Cara(Block):
         return True
 
     def allows_target(self) -> bool:
-        """May the inventory target differ from 0? Not under utility: the variance of wealth is that of q itself."""
+        """May the inventory target differ from 0? Not under utility: the variance of wealth is that of q
+        itself.
+        """
         return False
 
 
@@ -55,7 +61,9 @@ class MeanVariance(Block):
     static: ClassVar[frozenset[str]] = frozenset({"kind"})
 
     kind: Literal["mean-variance"] = "mean-variance"
-    risk_aversion: Annotated[NonNegative | None, Field(description="γ of ½γσ²(q - target)², per currency")] = None
+    risk_aversion: Annotated[
+        NonNegative | None, Field(description="γ of ½γσ²(q - target)², per currency")
+    ] = None
     running_penalty: Annotated[
         NonNegative | None, Field(description="φ of φ(q - target)², currency per unit² and time")
     ] = None
@@ -65,9 +73,8 @@ class MeanVariance(Block):
         if (self.risk_aversion is None) == (self.running_penalty is None):
             yield Fault(
                 "",
-                "mean-variance needs exactly one of 'risk_aversion' (γ of ½γσ²q²) and 'running_penalty' (φ of φq²), "
-                f"got {'neither' if self.risk_aversion is None else 'both'}; "
-                f"{'add' if self.risk_aversion is None else 'leave out'} one.",
+                "expected exactly one of 'risk_aversion' (γ of ½γσ²q²) and 'running_penalty' (φ of φq²), "
+                f"got {'neither; add' if self.risk_aversion is None else 'both; leave out'} one.",
             )
 
     def xi(self) -> Any:

@@ -4,8 +4,8 @@
     geometric   dS = S (drift dt + volatility dW)        part of the file format, not in this version
     bounded     a price that stays within [low, high]    part of the file format, not in this version
 
-Volatility in price per √time (geometric: per √time), drift in price per time (geometric: per time), carry in price per
-time: the cost of holding one unit for one time unit, such as funding.
+Volatility in price per √time (geometric: per √time), drift in price per time (geometric: per time), carry in
+price per time: the cost of holding one unit for one time unit, such as funding.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,9 @@ from quotegrid.models.kinds import ByKind
 from quotegrid.models.numbers import NonNegative, Number, Positive
 
 _KIND = frozenset({"kind"})
-Volatility = Annotated[NonNegative, Field(description="standard deviation of the price's move in one time unit")]
+Volatility = Annotated[
+    NonNegative, Field(description="standard deviation of the price's move in one time unit")
+]
 Drift = Annotated[Number, Field(description="expected move of the price, per time")]
 Carry = Annotated[Number, Field(description="cost of holding one unit of the asset, price per time")]
 Reference = Annotated[Positive, Field(description="the price at which fees on the price are charged")]
@@ -65,7 +67,8 @@ class Bounded(Block):
     def contradictions(self) -> Iterator[Fault]:
         if known(self.low, self.high, self.reference) and not self.low < self.reference < self.high:
             yield Fault(
-                "reference", f"expected a price between low = {self.low} and high = {self.high}, got {self.reference}."
+                "reference",
+                f"expected a price between low = {self.low} and high = {self.high}, got {self.reference}.",
             )
 
 

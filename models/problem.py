@@ -4,13 +4,14 @@
     ℓ(q) = (drift - carry)·q - holding cost + Σ_f λ_f (1 - e^{-ξx_f})/ξ
 
 with q in units of the asset and θ in currency; H_f, p_f, a_f, λ_f and x_f of each one-sided flow are those of
-`quotegrid.models.flows`, the holding cost that of `quotegrid.models.preferences`. Conventions as in Guéant 2017 and Cartea,
-Jaimungal & Penalva 2015.
+`quotegrid.models.flows`, the holding cost that of `quotegrid.models.preferences`. Conventions as in Guéant
+2017 and Cartea, Jaimungal & Penalva 2015.
 """
 
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 from pydantic import Field
@@ -23,8 +24,10 @@ from quotegrid.models.flows import FillJump, Flow, LastLook, MarketOrderJump, Ma
 from quotegrid.models.horizons import Discounted, Ergodic, Finite, Horizon, Terminal
 from quotegrid.models.not_yet import not_in_this_version
 from quotegrid.models.numbers import Label
+from quotegrid.models.paths import places, value_at
 from quotegrid.models.preferences import Cara, Crra, MeanVariance, Preferences
 from quotegrid.models.prices import Bounded, Brownian, Geometric
+from quotegrid.models.problem_tree import canonical_json, problem_hash
 from quotegrid.models.requests import DEFAULT_TIMES, Method, Numerics, TableRequest
 from quotegrid.models.uncertainty import Provenance, Uncertainty
 from quotegrid.models.well_posed import beyond_quote_scale, unfairness
@@ -78,7 +81,8 @@ class Problem(Block):
     """A market maker's problem, complete and checked. Its numbers are the leaves of a pytree.
 
     Raises:
-        ProblemError: naming everything that is missing, of the wrong sign or type, contradictory, not well posed or not
+        ProblemError: naming everything that is missing, of the wrong sign or type, contradictory, not well
+        posed or not
             in this version, by its path in the problem file.
     """
 
@@ -112,29 +116,42 @@ class Problem(Block):
             if asset.inventory.target != 0 and not self.preferences.allows_target():
                 yield Fault(
                     join(path, "inventory.target"),
-                    f"expected 0 under preferences.kind = {self.preferences.kind!r}, got {asset.inventory.target}; "
-                    "a target needs 'mean-variance'.",
+                    f"expected 0 under preferences.kind = {self.preferences.kind!r}, "
+                    f"got {asset.inventory.target}; a target needs 'mean-variance'.",
                 )
         for flow in self.one_sided_flows():
             limits = self.assets[flow.asset].inventory.lots_range()[:2]
             for fault in (*unfairness(flow), *beyond_quote_scale(flow, max(map(abs, limits)))):
                 yield fault.below(self._path_of_side(flow))
+        for parameter in () if self.uncertainty is None else self.uncertainty.parameters:
+            yield from self._not_a_parameter(parameter)
+
+    def _not_a_parameter(self, path: str) -> Iterator[Fault]:
+        try:
+            for place in places(self, path):
+                if not isinstance(value_at(self, place), float | jax.Array):
+                    yield Fault(
+                        "uncertainty.parameters", f"{path!r} is no number of this problem; leave it out."
+                    )
+        except ProblemError as error:
+            yield Fault("uncertainty.parameters", f"{error}")
 
     def asset_path(self, index: int) -> str:
         """The path of an asset: nothing where it is the only one, else `asset.<symbol>`."""
-        return "" if len(self.assets) == 1 else join("asset", self.assets[index].market.symbol)
-
-    def _path_of_side(self, flow: OneSidedFlow) -> str:
-        asset = self.assets[flow.asset]
-        place = next(i for i, x in enumerate(asset.flow) if x.name == flow.name and flow.side in x.sides())
-        return join(self.asset_path(flow.asset), asset.flow_path(place))
+        return self.path_of("assets", index, self)
 
     @classmethod
     def path_of(cls, key: str, index: int, data: Any) -> str:
         if key != "assets":
             return super().path_of(key, index, data)
-        symbol = entry(entry(data["assets"][index], "market"), "symbol")
-        return "" if len(data["assets"]) == 1 else join("asset", symbol if isinstance(symbol, str) else str(index))
+        assets = entry(data, "assets")
+        symbol = entry(entry(assets[index], "market"), "symbol")
+        return "" if len(assets) == 1 else join("asset", symbol if isinstance(symbol, str) else str(index))
+
+    def _path_of_side(self, flow: OneSidedFlow) -> str:
+        asset = self.assets[flow.asset]
+        place = next(at for at, block in enumerate(asset.flow) if flow.label in block.labels())
+        return join(self.asset_path(flow.asset), asset.flow_path(place))
 
     def xi(self) -> Any:
         """ξ of the Hamiltonians, per currency."""
@@ -147,7 +164,12 @@ class Problem(Block):
         q = jnp.asarray(q, float)
         slope = self._per_asset([asset.price.drift - asset.price.carry for asset in self.assets])
         target = self._per_asset([asset.inventory.target * asset.market.lot_size for asset in self.assets])
-        variance = self._per_asset([(0.0 if asset.price.volatility is None else asset.price.volatility) ** 2 for asset in self.assets])
+        variance = self._per_asset(
+            [
+                (0.0 if asset.price.volatility is None else asset.price.volatility) ** 2
+                for asset in self.assets
+            ]
+        )
         reward = jnp.sum(q * jnp.broadcast_to(slope, q.shape), axis=-1)
         reward = reward - self.preferences.holding_cost(q - jnp.broadcast_to(target, q.shape), variance)
         for flow in self.one_sided_flows():
@@ -171,6 +193,14 @@ class Problem(Block):
             for flow in asset.flow
             for side in flow.sides()
         )
+
+    def canonical_json(self) -> str:
+        """The whole problem as canonical JSON, in the file's tree."""
+        return canonical_json(self)
+
+    def hash(self) -> str:
+        """SHA-256 of what defines the solution: `uncertainty` and `provenance` are no part of it."""
+        return problem_hash(self)
 
     @property
     def lattice(self) -> tuple[tuple[int, int, int], ...]:

@@ -1,6 +1,9 @@
-"""What is asked beside the problem: which table to hand over, and how to compute. Neither enters the problem's hash."""
+"""What is asked beside the problem: which table to hand over, and how to compute. Neither enters the
+problem's hash.
+"""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import jax
@@ -30,12 +33,18 @@ class _Times:
         """The count, or the times as floats; ProblemError if they are neither, or do not increase."""
         if isinstance(times, str) or not isinstance(times, list | tuple | np.ndarray | jax.Array):
             return self._count.check(times)
-        listed = tuple(self._time.check(time.item() if isinstance(time, jax.Array) else time) for time in times)
+        listed = tuple(
+            self._time.check(time.item() if isinstance(time, jax.Array) else time) for time in times
+        )
         if len(listed) < 2:
-            raise ProblemError([Fault("", f"expected two times or more, got {seen(listed)}; or give a count.")])
-        for before, after in zip(listed, listed[1:], strict=False):
+            raise ProblemError(
+                [Fault("", f"expected two times or more, got {seen(listed)}; or give a count.")]
+            )
+        for before, after in pairwise(listed):
             if not after > before:
-                raise ProblemError([Fault("", f"expected increasing times, got {after} after {before}; sort them.")])
+                raise ProblemError(
+                    [Fault("", f"expected increasing times, got {after} after {before}; sort them.")]
+                )
         return listed
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
@@ -73,10 +82,13 @@ class TableRequest(Block):
     static: ClassVar[frozenset[str]] = frozenset({"times", "factors"})
 
     times: Annotated[
-        int | tuple[float, ...] | None, _Times(), Field(description="a count of times, or an increasing list of them")
+        int | tuple[float, ...] | None,
+        _Times(),
+        Field(description="a count of times, or an increasing list of them"),
     ] = None
     max_lookup_error: Annotated[
-        Positive | None, Field(description="as many times as keep the offsets' lookup error below this, price")
+        Positive | None,
+        Field(description="as many times as keep the offsets' lookup error below this, price"),
     ] = None
     factors: Annotated[FactorGrids | None, Field(description="not in this version")] = None
 
@@ -92,7 +104,9 @@ class TableRequest(Block):
             for key in ("times", "max_lookup_error"):
                 if getattr(self, key) is not None:
                     yield Fault(
-                        key, f"the table of a problem with horizon.kind = {horizon.kind!r} has no times; leave it out."
+                        key,
+                        f"a table has times only where horizon.kind = 'finite', here it is {horizon.kind!r}; "
+                        "leave it out.",
                     )
         elif isinstance(self.times, tuple) and known(horizon.duration) and self.times[-1] > horizon.duration:
             yield Fault(
@@ -105,7 +119,9 @@ class Numerics(Block):
 
     static: ClassVar[frozenset[str]] = frozenset({"method", "time_steps", "factors"})
 
-    method: Annotated[Method | None, Field(description="solution method; chosen by the solver unless given")] = None
+    method: Annotated[
+        Method | None, Field(description="solution method; chosen by the solver unless given")
+    ] = None
     tolerance: Annotated[
         float | jax.Array,
         RealNumber(Limits("a number between 0 and 1, ends excluded", above=0.0, below=1.0)),
@@ -123,7 +139,8 @@ class Numerics(Block):
         if self.time_steps is not None and self.method != "implicit-euler":
             yield Fault(
                 "time_steps",
-                "only the method 'implicit-euler' takes a number of steps; add method = 'implicit-euler' or leave it out.",
+                "only method = 'implicit-euler' takes a number of steps, "
+                f"got {'none' if self.method is None else repr(self.method)}; name it or leave this out.",
             )
         if self.inventory_step is not None:
             yield Fault("inventory_step", f"a step of the inventory grid is {NOT_IN_THIS_VERSION}")

@@ -5,20 +5,20 @@
     wright_omega(x): the root ω > 0 of           ω + ln ω = x
     log_sum_root(x): the root v ≥ 0 of           v + ln(1 + v) = x,  x ≥ 0   (v = ω(1 + x) - 1)
 
-With them the limit ξ → 0 of the CARA formulas is an ordinary point, in value and in every derivative:
-(1 - e^{-ξx})/ξ = x·phi1(-ξx) and ln(1 + ξz/h)/(ξz) = log1p_ratio(ξz/h)/h. The Wright omega function solves the
+With them the limit ξ → 0 of the CARA formulas is an ordinary point, in value and in every derivative: (1 -
+e^{-ξx})/ξ = x·phi1(-ξx) and ln(1 + ξz/h)/(ξz) = log1p_ratio(ξz/h)/h. The Wright omega function solves the
 first-order condition of the logistic intensity at ξ = 0, the second root that of the linear one at every ξ.
 
-All take and give JAX values of any shape in the caller's precision, and agree with 40-digit arithmetic to a few units
-in the last place of a double (tests).
+All take and give JAX values of any shape in the caller's precision, and agree with 40-digit arithmetic to a
+few units in the last place of a double (tests).
 """
 
 import math
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
-from numpy.typing import ArrayLike
 
 _NEAR = 0.3  # below it, series; above it, no digit worth speaking of is lost in the quotient's derivative
 _EXPM1_TERMS = tuple(1.0 / math.factorial(n + 1) for n in range(15))  # 0.3^15/16! < 1e-21
@@ -38,9 +38,14 @@ def log1p_ratio(u: ArrayLike) -> Float[Array, "..."]:
     """ln(1 + u)/u for u > -1, 1 at 0; any shape. Near 0 it is 2 artanh(s)/u with s = u/(2 + u)."""
     u = jnp.asarray(u, float)
     near = jnp.abs(u) < _NEAR
-    small, large = jnp.where(near, u, 0.0), jnp.where(near, 1.0, u)  # (XLA's log1p loses two digits near -0.4)
+    small, large = (
+        jnp.where(near, u, 0.0),
+        jnp.where(near, 1.0, u),
+    )  # (XLA's log1p loses two digits near -0.4)
     s = small / (2.0 + small)
-    return jnp.where(near, 2.0 / (2.0 + small) * _polynomial(_ATANH_TERMS, s * s), jnp.log(1.0 + large) / large)
+    return jnp.where(
+        near, 2.0 / (2.0 + small) * _polynomial(_ATANH_TERMS, s * s), jnp.log(1.0 + large) / large
+    )
 
 
 def _polynomial(coefficients: tuple[float, ...], x: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -55,8 +60,9 @@ def _polynomial(coefficients: tuple[float, ...], x: Float[Array, "..."]) -> Floa
 def wright_omega(x: ArrayLike) -> Float[Array, "..."]:
     """The root ω > 0 of ω + ln ω = x; any shape, every finite x (it underflows to 0 below x = -745).
 
-    For x ≤ 1 Newton's method runs on ω - e^x e^{-ω} = 0, which keeps the relative accuracy of e^x (with expm1, because
-    XLA merges a product of two exponentials and loses it); above, on ω + ln ω - x = 0. Named by Corless & Jeffrey 2002.
+    For x ≤ 1 Newton's method runs on ω - e^x e^{-ω} = 0, which keeps the relative accuracy of e^x (with
+    expm1, because XLA merges a product of two exponentials and loses it); above, on ω + ln ω - x = 0. Named
+    by Corless & Jeffrey 2002.
     """
     x = jnp.asarray(x, float)
     power = jnp.exp(jnp.minimum(x, 1.0))

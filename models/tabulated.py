@@ -1,13 +1,14 @@
 """The tabulated intensity: ln Λ through measured knots, by monotone cubics.
 
-Between knots (δ_i, y_i = ln Λ_i), with widths w_i = δ_{i+1} - δ_i and chords m_i = (y_{i+1} - y_i)/w_i < 0, ln Λ is the
-cubic of Fritsch & Butland 1984 (PCHIP): at inner knots the slope is the weighted harmonic mean
+Between knots (δ_i, y_i = ln Λ_i), with widths w_i = δ_{i+1} - δ_i and chords m_i = (y_{i+1} - y_i)/w_i < 0,
+ln Λ is the cubic of Fritsch & Butland 1984 (PCHIP): at inner knots the slope is the weighted harmonic mean
 
     s_i = (a + b)/(a/m_{i-1} + b/m_i),   a = 2w_i + w_{i-1},  b = w_i + 2w_{i-1},
 
-and at the ends that of the parabola through three knots, or 0 where that is not negative. Outside, ln Λ continues
-linearly with the end slopes, which must therefore be negative. Every slope is less than three times as steep as the
-chords beside it, so the hazard h = -(ln Λ)' is positive everywhere. It is continuous; its derivative jumps at knots.
+and at the ends that of the parabola through three knots, or 0 where that is not negative. Outside, ln Λ
+continues linearly with the end slopes, which must therefore be negative. Every slope is less than three times
+as steep as the chords beside it, so the hazard h = -(ln Λ)' is positive everywhere. It is continuous; its
+derivative jumps at knots.
 """
 
 from collections.abc import Iterator
@@ -15,8 +16,8 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from numpy.polynomial import Polynomial
-from numpy.typing import ArrayLike
 from pydantic import Field
 
 from quotegrid.models.contract import AbstractIntensity, Offsets, known, markup, widened
@@ -35,20 +36,29 @@ class Tabulated(AbstractIntensity):
     kind: Literal["table"] = "table"
     offset: Annotated[Numbers, Field(description="offsets of the knots, increasing, price units")]
     log_rates: Annotated[
-        Numbers | None, Field(alias="log_rate", description="ln of the fills per time at the knots, decreasing")
+        Numbers | None,
+        Field(alias="log_rate", description="ln of the fills per time at the knots, decreasing"),
     ] = None
-    rate: Annotated[Numbers | None, Field(description="fills per time at the knots, positive, decreasing")] = None
+    rate: Annotated[
+        Numbers | None, Field(description="fills per time at the knots, positive, decreasing")
+    ] = None
 
     def contradictions(self) -> Iterator[Fault]:
-        given = [key for key, values in (("log_rate", self.log_rates), ("rate", self.rate)) if values is not None]
+        given = [
+            key for key, values in (("log_rate", self.log_rates), ("rate", self.rate)) if values is not None
+        ]
         if len(given) != 1:
-            yield Fault("", f"expected exactly one of 'log_rate' and 'rate', got {'both' if given else 'neither'}.")
+            yield Fault(
+                "", f"expected exactly one of 'log_rate' and 'rate', got {'both' if given else 'neither'}."
+            )
             return
         key, values = given[0], self._values()
         if len(self.offset) < 2:
             yield Fault("offset", f"expected two knots or more, got {len(self.offset)}.")
         elif len(values) != len(self.offset):
-            yield Fault(key, f"expected one value for each of the {len(self.offset)} offsets, got {len(values)}.")
+            yield Fault(
+                key, f"expected one value for each of the {len(self.offset)} offsets, got {len(values)}."
+            )
         elif known(*self.offset, *values):
             yield from self._disorder(key, values)
 
@@ -58,7 +68,8 @@ class Tabulated(AbstractIntensity):
             if not offset > before:
                 yield Fault(
                     "offset",
-                    f"expected increasing offsets, got {offset} after {before} (number {place + 1}); sort the knots.",
+                    f"expected increasing offsets, got {offset} after {before} (number {place + 1}); "
+                    "sort the knots.",
                 )
                 return
         for place in range(1, len(values)):
@@ -71,7 +82,9 @@ class Tabulated(AbstractIntensity):
                 )
                 return
         if key == "rate" and not values[-1] > 0.0:
-            yield Fault("rate", f"expected rates greater than 0, got {values[-1]}; leave out the knots without fills.")
+            yield Fault(
+                "rate", f"expected rates greater than 0, got {values[-1]}; leave out the knots without fills."
+            )
             return
         slopes = self._cubics(np).slopes
         for end, slope in (("first", slopes[0]), ("last", slopes[-1])):
@@ -87,7 +100,9 @@ class Tabulated(AbstractIntensity):
 
     def _cubics(self, xp: Any) -> "Cubics":
         """The interpolant, in arrays of `xp`: NumPy on the host, jax.numpy when traced."""
-        knots, values = (xp.stack([xp.asarray(x, float) for x in row]) for row in (self.offset, self._values()))
+        knots, values = (
+            xp.stack([xp.asarray(x, float) for x in row]) for row in (self.offset, self._values())
+        )
         return pchip(xp, knots, values if self.rate is None else xp.log(values))
 
     def log_rate(self, offset: ArrayLike) -> Offsets:
@@ -140,7 +155,7 @@ class Tabulated(AbstractIntensity):
 
 
 class Cubics(NamedTuple):
-    """Piecewise cubics: values, slopes [knot] and the coefficients of t² and t³ [segment], t = δ - left knot."""
+    """Piecewise cubics: values, slopes [knot]; coefficients of t² and t³ [segment], t = δ - left knot."""
 
     knots: Any
     values: Any
@@ -182,7 +197,9 @@ def pchip(xp: Any, knots: Any, values: Any) -> Cubics:
 
 
 def _first_not_positive(polynomial: Polynomial, start: float, end: float) -> float | None:
-    """The first point of [start, end] where a polynomial is not positive, to rounding; None if it is positive."""
+    """The first point of [start, end] where a polynomial is not positive, to rounding; None if it is
+    positive.
+    """
     turns = sorted(t.real for t in polynomial.deriv().roots() if abs(t.imag) <= 1e-9 and start < t.real < end)
     left = start
     for right in (start, *turns, end):

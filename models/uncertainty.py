@@ -1,4 +1,6 @@
-"""Where a problem's parameters come from, and how well they are known. Neither changes the solution, nor the hash."""
+"""Where a problem's parameters come from, and how well they are known. Neither changes the solution, nor the
+hash.
+"""
 
 from collections.abc import Iterator
 from datetime import date, datetime, time
@@ -13,7 +15,9 @@ from quotegrid.models.faults import Fault, ProblemError, seen
 from quotegrid.models.keyed import FrozenTable, TableOf
 from quotegrid.models.numbers import Numbers, is_name
 
-_ROUNDING = 1e-9  # of a correlation: typed or estimated numbers are symmetric and semidefinite only to rounding
+_ROUNDING = (
+    1e-9  # of a correlation: typed or estimated numbers are symmetric and semidefinite only to rounding
+)
 
 
 class Uncertainty(Block):
@@ -21,7 +25,9 @@ class Uncertainty(Block):
 
     static: ClassVar[frozenset[str]] = frozenset({"parameters"})
 
-    parameters: Annotated[tuple[Path, ...], Field(min_length=1, description="paths of the uncertain parameters")]
+    parameters: Annotated[
+        tuple[Path, ...], Field(min_length=1, description="paths of the uncertain parameters")
+    ]
     standard_error: Annotated[Numbers, Field(description="one for each parameter, in its unit")]
     correlation: Annotated[Matrix | None, Field(description="of the errors; a row for each parameter")] = None
 
@@ -31,10 +37,13 @@ class Uncertainty(Block):
             yield Fault("parameters", f"{path!r} is named more than once; name each parameter once.")
         if len(self.standard_error) != count:
             yield Fault(
-                "standard_error", f"expected one for each of the {count} parameters, got {len(self.standard_error)}."
+                "standard_error",
+                f"expected one for each of the {count} parameters, got {len(self.standard_error)}.",
             )
         elif known(*self.standard_error) and min(self.standard_error) < 0.0:
-            yield Fault("standard_error", f"expected numbers that are not negative, got {min(self.standard_error)}.")
+            yield Fault(
+                "standard_error", f"expected numbers that are not negative, got {min(self.standard_error)}."
+            )
         if self.correlation is not None:
             yield from self._correlation_faults(self.correlation, count)
 
@@ -48,16 +57,21 @@ class Uncertainty(Block):
         matrix = np.array(rows)
         if np.any(np.diag(matrix) != 1.0):
             place = int(np.argmax(np.diag(matrix) != 1.0))
-            yield Fault("correlation", f"expected 1.0 on the diagonal, got {matrix[place, place]} in row {place + 1}.")
+            yield Fault(
+                "correlation", f"expected 1.0 on the diagonal, got {matrix[place, place]} in row {place + 1}."
+            )
         elif np.any(np.abs(matrix - matrix.T) > _ROUNDING):
             i, j = np.unravel_index(np.argmax(np.abs(matrix - matrix.T)), matrix.shape)
             yield Fault(
                 "correlation",
-                f"expected a symmetric matrix, got {matrix[i, j]} in row {i + 1}, column {j + 1} but {matrix[j, i]} "
-                "across the diagonal.",
+                f"expected a symmetric matrix, got {matrix[i, j]} in row {i + 1}, column {j + 1} "
+                f"but {matrix[j, i]} across the diagonal.",
             )
         elif (least := float(np.linalg.eigvalsh(matrix)[0])) < -_ROUNDING * count:
-            yield Fault("correlation", f"expected a positive semidefinite matrix, got one with eigenvalue {least:.6g}.")
+            yield Fault(
+                "correlation",
+                f"expected a positive semidefinite matrix, got one with eigenvalue {least:.6g}.",
+            )
 
 
 def _text(value: Any) -> str:
