@@ -1,1 +1,23 @@
-"""Where the parameters come from: market data to intensities and volatility."""
+"""Where the parameters come from: best bid/ask quotes and trades to volatility, fill intensities and sizes.
+
+    calibration = calibrate("quotes.csv.gz", "trades.csv.gz", symbol="ETH-PERP", asset_unit="ETH")
+    print(calibration.summary())
+    calibration.figure().savefig("fit.png")
+    write_problem(calibration, "problem.toml")
+
+The command `quotegrid calibrate` does these four lines.
+"""
+
+from quotegrid.calibration.calibration import Calibration, calibrate, write_problem
+from quotegrid.calibration.market_data import MarketDataError, Quotes, Trades, read_quotes, read_trades
+
+__all__ = [
+    "Calibration",
+    "MarketDataError",
+    "Quotes",
+    "Trades",
+    "calibrate",
+    "read_quotes",
+    "read_trades",
+    "write_problem",
+]

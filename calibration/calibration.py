@@ -1,0 +1,165 @@
+"""`calibrate`: market data in, a calibration out, which reports itself and writes a problem file."""
+
+import os
+import re
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from quotegrid.calibration import report
+from quotegrid.calibration.calibrated_problem import calibrated_problem, choose, comments
+from quotegrid.calibration.estimates import Estimates, Form, estimate
+from quotegrid.calibration.intensity import Queue
+from quotegrid.calibration.market_data import Quotes, Trades, read_quotes, read_trades
+from quotegrid.calibration.recording import record
+from quotegrid.calibration.sizes import Contract
+from quotegrid.models.problem_file import ProblemFile, dumps
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What was measured (`estimates`), and what can be made of it.
+
+    The verbs that make a problem take the same choices, each with a default that the written file explains:
+
+    form: "table" or "exponential"; None takes the exponential if it describes both sides, else the table.
+    lot_size: units of the asset; None: the largest 1, 2, 5·10^n that half of the market orders reach.
+    max_inventory: lots, the same long and short. risk_aversion: γ of ½γσ²q², per currency; None: holding half
+    the limit while one fill is awaited costs what one lot's best fill earns.
+    """
+
+    estimates: Estimates
+
+    def summary(self) -> str:
+        """The fit on one screen: units on every number, repairs, which form fits, and cautions."""
+        return report.summary(self.estimates)
+
+    def figure(self) -> Figure:
+        """The fit as one picture; `figure().savefig("fit.png")`."""
+        return report.figure(self.estimates)
+
+    def problem_file(
+        self,
+        *,
+        form: Form | None = None,
+        lot_size: float | None = None,
+        max_inventory: int = 20,
+        risk_aversion: float | None = None,
+    ) -> ProblemFile:
+        """The problem, ready for `quotegrid.solve`.
+
+        Raises MarketDataError or ProblemError for choices that make no problem.
+        """
+        choices = choose(
+            self.estimates,
+            form=form,
+            lot_size=lot_size,
+            max_inventory=max_inventory,
+            risk_aversion=risk_aversion,
+        )
+        return calibrated_problem(self.estimates, choices)
+
+    def problem_text(
+        self,
+        *,
+        form: Form | None = None,
+        lot_size: float | None = None,
+        max_inventory: int = 20,
+        risk_aversion: float | None = None,
+    ) -> str:
+        """The same problem as the text of its file, with the reason of every number above it."""
+        choices = choose(
+            self.estimates,
+            form=form,
+            lot_size=lot_size,
+            max_inventory=max_inventory,
+            risk_aversion=risk_aversion,
+        )
+        return dumps(calibrated_problem(self.estimates, choices), comments(self.estimates, choices))
+
+
+def calibrate(
+    quotes: str | Path | Quotes,
+    trades: str | Path | Trades,
+    *,
+    symbol: str | None = None,
+    price_unit: str = "USD",
+    asset_unit: str = "unit",
+    contract_size: float = 1.0,
+    inverse: bool = False,
+    tick_size: float | None = None,
+    pool_sides: bool = False,
+    queue: Queue = "last",
+    max_gap: float = 30.0,
+    order_gap: float = 1e-3,
+) -> Calibration:
+    """Volatility, fill intensities and order sizes from best bid/ask quotes and trades of one market.
+
+    Args: quotes: CSV (plain or gzipped) with columns local_ts_ns, bid_px, ask_px; or `Quotes`. trades: CSV
+        with columns local_ts_ns, price, qty, aggressor (+1 a buyer took, -1 a seller), and exch_ts_ms if
+        known;
+            or `Trades`. Both must carry local times of one clock.
+        symbol: name in the problem file; from the file's name when None. No "." or "/". price_unit,
+        asset_unit: words for reports and the problem file, e.g. "USD" and "ETH". contract_size: units of the
+        asset in one of what `qty` counts; with `inverse`, its value in the price unit. inverse: the contract
+        is worth `contract_size` of the price unit and settles in the asset. tick_size: smallest price step,
+        price units; found from the prices when None. pool_sides: fit one intensity to both sides' orders
+        instead of one each. queue: where a quote stands that joins the touch: "last", filled by orders that
+        go through the touch, or "first",
+            filled by all that reach it.
+        max_gap: seconds without a quote after which the recorder counts as off.
+        order_gap: seconds between two prints of one market order at most, where exchange times are unknown.
+
+    Raises: MarketDataError: unreadable, empty or contradictory data, or too little of it; the text says what
+        to do.
+    """
+    quotes = quotes if isinstance(quotes, Quotes) else read_quotes(quotes)
+    trades = trades if isinstance(trades, Trades) else read_trades(trades)
+    estimates = estimate(
+        record(quotes, trades, tick_size=tick_size, max_gap=max_gap),
+        symbol=symbol_of(quotes.source) if symbol is None else symbol,
+        price_unit=price_unit,
+        asset_unit=asset_unit,
+        contract=Contract(contract_size, inverse),
+        pool_sides=pool_sides,
+        queue=queue,
+        order_gap=order_gap,
+    )
+    return Calibration(estimates)
+
+
+def symbol_of(source: str) -> str:
+    """A symbol from a file's name: what stands before `_quotes`, with nothing a name may not hold."""
+    stem = re.sub(r"(?i)[._-]*quotes?$", "", re.sub(r"(?i)(\.csv)?(\.gz)?$", "", source))
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or "MARKET"
+
+
+def write_problem(
+    calibration: Calibration,
+    path: str | Path,
+    *,
+    form: Form | None = None,
+    lot_size: float | None = None,
+    max_inventory: int = 20,
+    risk_aversion: float | None = None,
+) -> None:
+    """Write the commented problem file: whole, or not at all (temporary file, synced, renamed).
+
+    Choices as for `Calibration`.
+    """
+    text = calibration.problem_text(
+        form=form, lot_size=lot_size, max_inventory=max_inventory, risk_aversion=risk_aversion
+    )
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with open(temporary, "x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

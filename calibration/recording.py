@@ -1,0 +1,133 @@
+"""The stretch of time in which both quotes and trades were recorded, and the lattice their prices lie on.
+
+Where the quotes fall silent for longer than `max_gap` the recorder was off: that time is cut out, so that it
+counts neither as exposure nor as a price move. A part at either end in which quotes ran but the trades had
+not begun, or had ended, is cut as well when it is too long to be chance.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from quotegrid.calibration.market_data import MarketDataError, Quotes, Repair, Trades
+
+NANOSECONDS = 1e9
+CHANCE_SILENCE = (
+    15.0  # mean spacings: a Poisson process is silent for that long with probability e^-15 = 3e-7
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """Quotes and trades of one market, the intervals in which both ran, and the tick.
+
+    segments_ns: begin and end in local time; tick_size: price units.
+    """
+
+    quotes: Quotes
+    trades: Trades
+    segments_ns: Int[np.ndarray, "segment 2"]
+    tick_size: float
+    repairs: tuple[Repair, ...]
+
+    @property
+    def duration(self) -> float:
+        """Seconds recorded, without the gaps."""
+        return float((self.segments_ns[:, 1] - self.segments_ns[:, 0]).sum()) / NANOSECONDS
+
+    def within(self, time_ns: Int[np.ndarray, "instant"]) -> Bool[np.ndarray, "instant"]:
+        """Which instants lie inside a segment (its begin excluded: nothing is known before it)."""
+        segment = np.searchsorted(self.segments_ns[:, 0], time_ns, side="left") - 1
+        return (segment >= 0) & (time_ns <= self.segments_ns[segment, 1])
+
+    def stretches(self) -> Iterator[tuple[Int[np.ndarray, "edge"], Int[np.ndarray, "quote"]]]:
+        """For each segment: the edges in time between which one quote holds, and the index of that quote.
+
+        The quote `index[i]` holds from `edge_ns[i]` to `edge_ns[i + 1]`; there is one edge more than quotes.
+        """
+        for begin, end in self.segments_ns:
+            first = np.searchsorted(self.quotes.time_ns, begin, side="right") - 1
+            last = np.searchsorted(self.quotes.time_ns, end, side="left")
+            index = np.arange(first, last)
+            yield np.concatenate([[begin], self.quotes.time_ns[first + 1 : last], [end]]), index
+
+
+def record(
+    quotes: Quotes, trades: Trades, *, tick_size: float | None = None, max_gap: float = 30.0
+) -> Recording:
+    """Join quotes and trades of one market; `max_gap` in seconds, `tick_size` found from prices when None."""
+    if not max_gap > 0.0:
+        raise MarketDataError(f"max_gap is {max_gap!r}; it is a time in seconds above 0.")
+    begin, end = int(quotes.time_ns[0]), int(quotes.time_ns[-1])
+    inside = (trades.time_ns > begin) & (trades.time_ns <= end)
+    if not inside.any():
+        raise MarketDataError(
+            f"{trades.source} has no trade in the {(end - begin) / NANOSECONDS:.6g} s of {quotes.source}: "
+            "quotes run "
+            f"from {begin} to {end}, trades from {trades.time_ns[0]} to {trades.time_ns[-1]} (local_ts_ns). "
+            "Both files must come from one recorder and overlap in time."
+        )
+    gap_ns = max_gap * NANOSECONDS
+    repairs = []
+    if outside := int((~inside).sum()):
+        repairs.append(
+            Repair(trades.source, outside, "trades left out, before the first or after the last quote")
+        )
+    first_trade, last_trade = trades.time_ns[inside][[0, -1]]
+    silence = max(gap_ns, CHANCE_SILENCE * float(last_trade - first_trade) / max(int(inside.sum()) - 1, 1))
+    for lead, what in (
+        (first_trade - begin, "before the first trade"),
+        (end - last_trade, "after the last trade"),
+    ):
+        if lead > silence:
+            repairs.append(Repair(quotes.source, 1, f"stretch of {lead / NANOSECONDS:.4g} s cut, {what}"))
+    begin = int(first_trade) - 1 if first_trade - begin > silence else begin
+    end = int(last_trade) if end - last_trade > silence else end
+
+    breaks = np.flatnonzero(np.diff(quotes.time_ns) > gap_ns)
+    segments = np.column_stack(
+        [
+            np.append(quotes.time_ns[0], quotes.time_ns[breaks + 1]),
+            np.append(quotes.time_ns[breaks], quotes.time_ns[-1]),
+        ]
+    )
+    segments = np.clip(segments, begin, end)
+    if len(breaks):
+        lost = float((quotes.time_ns[breaks + 1] - quotes.time_ns[breaks]).sum()) / NANOSECONDS
+        repairs.append(
+            Repair(
+                quotes.source,
+                len(breaks),
+                f"gaps longer than {max_gap:g} s cut, {lost:.6g} s in all (recorder off)",
+            )
+        )
+    segments = segments[segments[:, 1] > segments[:, 0]]
+    prices = np.concatenate([quotes.bid, quotes.ask, trades.price])
+    tick = smallest_step(prices) if tick_size is None else float(tick_size)
+    require_lattice(prices, tick, given=tick_size is not None)
+    return Recording(quotes, trades, segments, tick, (*quotes.repairs, *trades.repairs, *repairs))
+
+
+def smallest_step(prices: Float[np.ndarray, "price"]) -> float:
+    """The smallest difference between two prices seen, free of the rounding of binary fractions."""
+    steps = np.diff(np.unique(prices))
+    steps = steps[steps > 1e-9 * np.abs(prices).max()]
+    if not steps.size:
+        raise MarketDataError("all prices are equal, so no tick can be found; give tick_size, or more data.")
+    return float(f"{steps.min():.6g}")
+
+
+def require_lattice(prices: Float[np.ndarray, "price"], tick: float, *, given: bool) -> None:
+    """Raise unless every price is a multiple of the tick."""
+    if not (np.isfinite(tick) and tick > 0.0):
+        raise MarketDataError(f"tick_size is {tick!r}; it is a price step above 0.")
+    ticks = prices / tick
+    off = np.abs(ticks - np.rint(ticks)) > 1e-3 + 1e-12 * np.abs(ticks)
+    if off.any():
+        origin = "the tick_size given" if given else "the smallest price step seen"
+        raise MarketDataError(
+            f"{off.sum():,} of {off.size:,} prices are no multiple of {tick:g}, {origin}; the first is "
+            f"{prices[off.argmax()]:.10g}. Give the tick_size all prices are multiples of."
+        )
