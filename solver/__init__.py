@@ -1,1 +1,8 @@
-"""How it is solved: the controlled Markov chain, its Hamiltonians, and the algorithms over it."""
+"""How a problem is solved: the controlled chain, its Bellman operator, and the algorithms on it."""
+
+from quotegrid.solver.hamiltonians import hamiltonian
+from quotegrid.solver.solution import FlowLabel, Solution
+from quotegrid.solver.solve import solve
+from quotegrid.solver.status import SolveError, Status
+
+__all__ = ["FlowLabel", "Solution", "SolveError", "Status", "hamiltonian", "solve"]

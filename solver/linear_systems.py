@@ -1,0 +1,190 @@
+"""Policy evaluation: linear systems of a Markov chain with killing, without a subtraction.
+
+    (κ(i) + Σ_f r_f(i)) x(i) - Σ_f r_f(i) x(i + shift_f) = b(i),     r ≥ 0, κ ≥ 0
+
+κ is a killing rate (a discount, one over a time step, or the passage to a reference state). Eliminating a state hands its
+killing and its transitions on to its neighbours (Grassmann, Taksar & Heyman 1985, for the stationary distribution): every
+pivot is a sum of non-negative numbers, so x has componentwise relative accuracy when b ≥ 0, however stiff the rates.
+
+One step up and one down: *cyclic reduction* eliminates every state's two neighbours at once, log2(n) rounds of vector work.
+Wider shifts: banded elimination, row by row.
+"""
+
+from math import prod
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from quotegrid.solver.chain import Shift
+
+
+class ReductionFactors(NamedTuple):
+    """Cyclic reduction, round by round: what share of each neighbour's equation a state takes over."""
+
+    from_below: tuple[Float[Array, " n"], ...]
+    from_above: tuple[Float[Array, " n"], ...]
+    killing: Float[Array, " n"]  # what is left on the diagonal
+
+
+class BandFactors(NamedTuple):
+    """Banded elimination: shares handed on to the later states and rates to them, per eliminated state."""
+
+    handed_on: Float[Array, "n band"]
+    upward: Float[Array, "n band"]
+    pivot: Float[Array, " n"]
+
+
+Factors = ReductionFactors | BandFactors
+
+
+def factorise(
+    rates: Float[Array, "flow *state"], shifts: tuple[Shift, ...], killing: Float[Array, "*state"]
+) -> Factors:
+    """Eliminate the chain once; `solve_factored` then solves for any right-hand side."""
+    shape = killing.shape
+    flat = [int(np.dot(shift, [prod(shape[axis + 1 :]) for axis in range(len(shape))])) for shift in shifts]
+    rows = rates.reshape(len(flat), -1)
+    if all(abs(step) <= 1 for step in flat):
+        zero = jnp.zeros(killing.size)
+        above = sum((rows[f] for f, step in enumerate(flat) if step == 1), zero)
+        below = sum((rows[f] for f, step in enumerate(flat) if step == -1), zero)
+        return _reduce(below, above, killing.reshape(-1))
+    return _eliminate_band(rows, flat, killing.reshape(-1))
+
+
+def solve_factored(factors: Factors, right: Float[Array, "*state"]) -> Float[Array, "*state"]:
+    """x for one right-hand side."""
+    solver = _solve_reduced if isinstance(factors, ReductionFactors) else _solve_band
+    return solver(factors, right.reshape(-1)).reshape(right.shape)  # type: ignore[arg-type]
+
+
+def _below(x: Array, distance: int) -> Array:
+    """x(i - distance), 0 where there is none."""
+    return jnp.concatenate([jnp.zeros(distance), x[:-distance]])
+
+
+def _above(x: Array, distance: int) -> Array:
+    """x(i + distance), 0 where there is none."""
+    return jnp.concatenate([x[distance:], jnp.zeros(distance)])
+
+
+def _reduce(below: Array, above: Array, killing: Array) -> ReductionFactors:
+    """Censor the chain on every second, fourth, eighth … state, for all starting points at once."""
+    from_below, from_above, distance = [], [], 1
+    while distance < killing.size:
+        leaving = 1.0 / jnp.where(killing + below + above > 0.0, killing + below + above, 1.0)
+        share_below, share_above = below * _below(leaving, distance), above * _above(leaving, distance)
+        killing = (
+            killing + share_below * _below(killing, distance) + share_above * _above(killing, distance)
+        )
+        below, above = share_below * _below(below, distance), share_above * _above(above, distance)
+        from_below.append(share_below)
+        from_above.append(share_above)
+        distance *= 2
+    return ReductionFactors(tuple(from_below), tuple(from_above), killing)
+
+
+def _solve_reduced(factors: ReductionFactors, right: Array) -> Array:
+    distance = 1
+    for share_below, share_above in zip(factors.from_below, factors.from_above, strict=True):
+        right = right + share_below * _below(right, distance) + share_above * _above(right, distance)
+        distance *= 2
+    return right / factors.killing
+
+
+def _eliminate_band(rows: Array, flat: list[int], killing: Array) -> BandFactors:
+    """Eliminate the states in order; row i keeps its rates to i-band … i+band (the middle entry is not used)."""
+    count, band = killing.size, max(abs(step) for step in flat)
+    table = jnp.zeros((count, 2 * band + 1))
+    for f, step in enumerate(flat):
+        table = table.at[:, band + step].add(rows[f])
+    table = jnp.concatenate([table, jnp.zeros((band, 2 * band + 1))])
+    killing = jnp.concatenate([killing, jnp.ones(band)])
+    # entry (d, column) of a later row i+d receives the eliminated row's rate to the same state
+    source = np.arange(2 * band + 1)[None, :] + np.arange(1, band + 1)[:, None]
+    source = np.where((source > band) & (source <= 2 * band), source, band)
+    to_eliminated = (np.arange(band), band - np.arange(1, band + 1))
+
+    def eliminate(i: Array, state: tuple) -> tuple:
+        table, killing, handed_on = state
+        row = jax.lax.dynamic_index_in_dim(table, i, keepdims=False).at[band].set(0.0)
+        own_killing = jax.lax.dynamic_index_in_dim(killing, i, keepdims=False)
+        later = jax.lax.dynamic_slice(table, (i + 1, 0), (band, 2 * band + 1))
+        pivot = own_killing + jnp.sum(row[band + 1 :])
+        share = later[to_eliminated] / pivot
+        later = later + share[:, None] * row[source]
+        table = jax.lax.dynamic_update_slice(table, later, (i + 1, 0))
+        shifted = jax.lax.dynamic_slice(killing, (i + 1,), (band,)) + share * own_killing
+        killing = jax.lax.dynamic_update_slice(killing, shifted, (i + 1,))
+        return table, killing, jax.lax.dynamic_update_index_in_dim(handed_on, share, i, 0)
+
+    table, killing, handed_on = jax.lax.fori_loop(
+        0, count, eliminate, (table, killing, jnp.zeros((count, band)))
+    )
+    upward = table[:count, band + 1 :]
+    return BandFactors(handed_on, upward, killing[:count] + jnp.sum(upward, axis=1))
+
+
+def _solve_band(factors: BandFactors, right: Array) -> Array:
+    count, band = factors.handed_on.shape
+
+    def forward(window: Array, row: tuple) -> tuple:
+        share, entering = row
+        own = window[0]
+        return jnp.concatenate([window[1:], entering[None]]) + share * own, own
+
+    entering = jnp.concatenate([right, jnp.zeros(band)])
+    _, reduced = jax.lax.scan(forward, entering[:band], (factors.handed_on, entering[band:]))
+
+    def backward(window: Array, row: tuple) -> tuple:
+        upward, pivot, own = row
+        x = (own + jnp.dot(upward, window)) / pivot
+        return jnp.concatenate([x[None], window[:-1]]), x
+
+    _, x = jax.lax.scan(backward, jnp.zeros(band), (factors.upward, factors.pivot, reduced), reverse=True)
+    return x
+
+
+def solve_with_reference(
+    rates: Float[Array, "flow *state"],
+    shifts: tuple[Shift, ...],
+    killing: Float[Array, "*state"],
+    right: Float[Array, "*state"],
+    reference: tuple[int, ...],
+) -> tuple[Float[Array, "*state"], Float[Array, ""]]:
+    """x with x = 0 at the reference state and the constant γ that makes κx - Lx = right - γ solvable.
+
+    With x⁰ and τ the rewards `right` and the time collected before the reference state is reached, x = x⁰ - γτ and the
+    reference state's own equation gives γ. Every state must be able to reach the reference, or τ is infinite.
+    """
+    others = jnp.ones(killing.shape).at[reference].set(0.0)
+    arriving = jnp.stack([_leads_to(reference, shift, killing.shape) for shift in shifts])
+    factors = factorise(
+        rates * others[None] * (1.0 - arriving),
+        shifts,
+        jnp.where(others > 0.0, killing + jnp.sum(rates * arriving, axis=0), 1.0),
+    )
+    collected, duration = jax.vmap(solve_factored, in_axes=(None, 0))(
+        factors, jnp.stack([right * others, others])
+    )
+    own_collected, own_duration = right[reference], jnp.ones(())
+    for f, shift in enumerate(shifts):
+        after = tuple(place + step for place, step in zip(reference, shift, strict=True))
+        if all(0 <= place < length for place, length in zip(after, killing.shape, strict=True)):
+            rate = rates[(f, *reference)]
+            own_collected = own_collected + rate * collected[after]
+            own_duration = own_duration + rate * duration[after]
+    level = own_collected / own_duration
+    return collected - level * duration, level
+
+
+def _leads_to(reference: tuple[int, ...], shift: Shift, shape: tuple[int, ...]) -> Array:
+    """1 at the state from which a shift leads to the reference, 0 elsewhere."""
+    mark = np.zeros(shape)
+    before = tuple(place - step for place, step in zip(reference, shift, strict=True))
+    if all(0 <= place < length for place, length in zip(before, shape, strict=True)):
+        mark[before] = 1.0
+    return jnp.asarray(mark)

@@ -1,0 +1,75 @@
+"""Which algorithm solves a problem, and why: asked of the problem, or named by the user.
+
+| method             | horizon                | equation                                                          |
+| ------------------ | ---------------------- | ----------------------------------------------------------------- |
+| policy-iteration   | ergodic, discounted    | any                                                               |
+| uniformisation     | finite                 | linear in exp(κθ): exponential, one κ = k/(z m), unbounded offsets |
+| extrapolated-euler | finite                 | any                                                               |
+| implicit-euler     | finite                 | any; first order, the reference                                   |
+"""
+
+from typing import NamedTuple
+
+from quotegrid.models.problem import Problem
+
+POLICY_ITERATION = "policy-iteration"
+UNIFORMISATION = "uniformisation"
+EXTRAPOLATED_EULER = "extrapolated-euler"
+IMPLICIT_EULER = "implicit-euler"
+_STATIONARY, _FINITE = (POLICY_ITERATION,), (UNIFORMISATION, EXTRAPOLATED_EULER, IMPLICIT_EULER)
+_SAME = 4e-16  # κ of two flows that differ by rounding only are one
+
+
+class Choice(NamedTuple):
+    """A method and the sentence that explains it."""
+
+    method: str
+    reason: str
+    decay: float | None = None  # κ where the equation is linear, per currency
+
+
+def choose_method(problem: Problem, requested: str | None) -> Choice:
+    """The method for a problem with concrete numbers.
+
+    Raises:
+        ValueError: the requested method does not fit the problem; says why and what would.
+    """
+    finite = problem.horizon.kind == "finite"
+    allowed = _FINITE if finite else _STATIONARY
+    if requested is not None and requested not in allowed:
+        raise ValueError(
+            f'numerics.method: "{requested}" does not solve a problem with horizon.kind = "{problem.horizon.kind}"; '
+            f"allowed here: {', '.join(allowed)}. Leave the key out to let quotegrid choose."
+        )
+    if not finite:
+        return Choice(POLICY_ITERATION, "stationary problems are solved by Howard's policy iteration")
+    decay, obstacle = linear_decay(problem)
+    if requested == UNIFORMISATION and decay is None:
+        raise ValueError(
+            f'numerics.method: "{UNIFORMISATION}" needs a linear equation, and here {obstacle}; '
+            f'use "{EXTRAPOLATED_EULER}" or leave the key out.'
+        )
+    if requested is not None:
+        return Choice(requested, "named in numerics.method", decay)
+    if decay is not None:
+        return Choice(UNIFORMISATION, "the equation is linear in exp(κθ): exponential fills with one k per unit of size", decay)
+    return Choice(EXTRAPOLATED_EULER, f"the equation is not linear: {obstacle}")
+
+
+def linear_decay(problem: Problem) -> tuple[float | None, str]:
+    """κ = k/(z m) if the finite-horizon equation is linear in exp(κθ); otherwise None and what stands against it."""
+    decays: list[float] = []
+    for flow in problem.one_sided_flows():
+        hazard = flow.intensity.constant_hazard()
+        if hazard is None:
+            return None, f"the {flow.intensity.kind} intensity of {flow.label} is not exponential"
+        if flow.tick is not None:
+            return None, f"{flow.label} quotes on ticks"
+        if flow.min_offset is not None or flow.max_offset is not None:
+            return None, f"the offsets of {flow.label} are bounded"
+        decays.append(float(hazard) / (float(flow.units) * float(flow.multiplier)))
+    if not decays:
+        return None, "there are no fills"
+    if max(decays) - min(decays) > _SAME * max(decays):
+        return None, "the flows differ in k per unit of size"
+    return decays[0], ""

@@ -1,0 +1,174 @@
+"""Stationary problems: Howard's policy iteration on the controlled chain.
+
+    ergodic      B(θ)(i) = g,  θ(target) = 0          discounted   B(θ)(i) = ρ θ(i)
+
+One iteration takes the greedy policy of θ and evaluates it, in the form of a correction: L e - ρe = -(B(θ) - ρθ - g).
+With ξ = 0 this is Howard's iteration for a Markov decision process; with ξ > 0 it is Newton's method on B, whose
+linearisation is again a generator. Three safeguards make it work from any start:
+
+- *a compact set of quotes*: offsets are kept above a floor, so no Hamiltonian overflows; the floor is lowered until it does
+  not bind at the solution, and the answer is that of the problem's own quotes;
+- *damping*: where H is not convex (ξ > 0), a step that worsens the residual is taken back and repeated with a killing rate,
+  which is one implicit Euler step in time; the rate fades as steps succeed (pseudo-transient continuation);
+- *a relative stopping rule*: the last correction, per unit, is small against the quote scale, or the residual is rounding.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from quotegrid.solver.bellman import GreedyPolicy, greedy_policy
+from quotegrid.solver.chain import ControlledChain, destination, in_problem_order
+from quotegrid.solver.linear_systems import factorise, solve_factored, solve_with_reference
+from quotegrid.solver.starting_values import asinh_start
+
+ITERATION_LIMIT = 500
+_FLOOR_MARGIN = 30.0  # the floor's first distance below the lowest cost of a fill, in quote scales
+_ROUNDING = 4e-15  # residuals below this fraction of the terms they are made of are rounding
+_SETTLED_DAMPING = 1e-3  # a killing rate below this fraction of the fastest fills is dropped
+
+
+class StationarySolution(NamedTuple):
+    """What policy iteration found; arrays on the lattice."""
+
+    theta: Float[Array, "*state"]  # value, or bias (0 at the target), currency
+    gain: Float[Array, ""]  # g, currency per time; 0 when discounted
+    policy: GreedyPolicy  # greedy for θ
+    residual: Float[Array, ""]  # max |B(θ) - ρθ - g|, currency per time
+    iterations: Int[Array, ""]
+    converged: Bool[Array, ""]
+
+
+class _State(NamedTuple):
+    theta: Array  # accepted
+    policy: GreedyPolicy  # of θ
+    merit: Array  # of θ
+    candidate: Array  # θ and its correction
+    step: Array  # the correction, in quote scales
+    killing: Array  # damping, per time
+    floor: Array  # lowest offset allowed, price units
+    margin: Array  # by how much the floor goes down when it binds
+    iterations: Array
+    converged: Array
+
+
+def policy_iteration(
+    chain: ControlledChain,
+    ergodic: bool,
+    tolerance: Float[Array, ""] | float,
+    start: Float[Array, "*state"] | None = None,
+) -> StationarySolution:
+    """Solve a stationary chain; `tolerance` is relative to the quote scale. Traceable; never raises."""
+    start = asinh_start(chain) if start is None else start
+    discount = jnp.zeros(()) if ergodic else chain.discount
+
+    def residual(theta: Array, policy: GreedyPolicy) -> Array:
+        excess = policy.operator - discount * theta
+        return excess - excess[chain.target] if ergodic else excess
+
+    def merit(theta: Array, policy: GreedyPolicy) -> Array:
+        """The residual of each state against its own activity: about the change of θ that would mend it."""
+        activity = discount + jnp.sum(policy.rates, axis=0)
+        return jnp.max(jnp.abs(residual(theta, policy)) / jnp.maximum(activity, 1e-12 * jnp.max(activity)))
+
+    def correction(theta: Array, policy: GreedyPolicy, damping: Array) -> Array:
+        killing = jnp.broadcast_to(damping + discount, chain.shape)
+        right = residual(theta, policy)
+        if ergodic:
+            return solve_with_reference(policy.rates, chain.shifts, killing, right, chain.target)[0]
+        return solve_factored(factorise(policy.rates, chain.shifts, killing), right)
+
+    def improve(state: _State) -> _State:
+        policy = greedy_policy(chain, state.candidate, state.floor)
+        new_merit = merit(state.candidate, policy)
+        negligible = new_merit <= 1e-9 * chain.value_scale
+        taken = (state.iterations == 0) | (chain.xi == 0.0) | (new_merit <= state.merit) | negligible
+        theta, policy, new_merit = jax.tree.map(
+            lambda new, old: jnp.where(taken, new, old),
+            (state.candidate, policy, new_merit),
+            (state.theta, state.policy, state.merit),
+        )
+        activity = jnp.max(jnp.sum(policy.rates, axis=0), initial=0.0)
+        faded = jnp.where(state.killing < _SETTLED_DAMPING * activity, 0.0, 0.1 * state.killing)
+        damping = jnp.where(taken, faded, jnp.maximum(10.0 * state.killing, 10.0 * _SETTLED_DAMPING * activity))
+        settled = (state.step <= tolerance) & (state.killing == 0.0)
+        rounding = jnp.all(jnp.abs(residual(theta, policy)) <= _ROUNDING * _terms(chain, theta, policy, discount))
+        done = taken & (settled | rounding)
+        lower = done & _binds(chain, policy, state.floor)
+        step = correction(theta, policy, damping)
+        return _State(
+            theta=theta,
+            policy=policy,
+            merit=jnp.where(lower, jnp.inf, new_merit),
+            candidate=jnp.where(lower, theta, theta + step),
+            step=jnp.where(lower, jnp.inf, _step_in_scales(chain, step)),
+            killing=damping,
+            floor=jnp.where(lower, state.floor - state.margin, state.floor),
+            margin=jnp.where(lower, 2.0 * state.margin, state.margin),
+            iterations=state.iterations + 1,
+            converged=done & ~lower,
+        )
+
+    def unfinished(state: _State) -> Array:
+        sound = jnp.all(jnp.isfinite(state.policy.operator)) & jnp.all(jnp.isfinite(state.candidate))
+        return ~state.converged & (state.iterations < ITERATION_LIMIT) & sound
+
+    zero, far = jnp.zeros(()), jnp.asarray(jnp.inf)
+    margin = _FLOOR_MARGIN * _largest_scale(chain)
+    flows = jnp.zeros((len(chain.shifts), *chain.shape))
+    nothing = GreedyPolicy(jnp.zeros(chain.shape), flows, flows, flows, flows > 0.0)
+    state = _State(
+        start, nothing, far, start, far, zero, _lowest_reservation(chain, start) - margin, margin,
+        jnp.zeros((), int), jnp.zeros((), bool),
+    )  # fmt: skip
+    state = jax.lax.while_loop(unfinished, improve, state)
+    theta, policy = state.theta, state.policy
+    gain = policy.operator[chain.target] if ergodic else zero
+    worst = jnp.max(jnp.abs(residual(theta, policy)))
+    return StationarySolution(theta, gain, policy, worst, state.iterations, state.converged)
+
+
+def _largest_scale(chain: ControlledChain) -> Array:
+    scales = [jnp.max(jnp.where(jnp.isfinite(c.scale), c.scale, 0.0)) for c in chain.channels]
+    largest = jnp.max(jnp.stack(scales)) if scales else jnp.zeros(())
+    return jnp.where(largest > 0.0, largest, 1.0)
+
+
+def _lowest_reservation(chain: ControlledChain, theta: Array) -> Array:
+    """The least reservation offset p of θ; the best offset is never below it."""
+    wide = (slice(None),) + (None,) * len(chain.shape)
+    lowest = [jnp.zeros(())]
+    for channel in chain.channels:
+        after = jnp.stack([destination(theta, shift) for shift in channel.shifts])
+        p = ((theta[None] - after) / channel.size[wide] + channel.cost) / channel.multiplier[wide]
+        lowest.append(jnp.min(p))
+    return jnp.min(jnp.stack(lowest))
+
+
+def _binds(chain: ControlledChain, policy: GreedyPolicy, floor: Array) -> Bool[Array, ""]:
+    """Does the floor, rather than the problem's own bound, hold an offset up?"""
+    tick = [c.tick if c.tick is not None else jnp.zeros(len(c.shifts)) for c in chain.channels]
+    if not tick:
+        return jnp.zeros((), bool)
+    wide = (slice(None),) + (None,) * len(chain.shape)
+    ticks = jnp.stack(in_problem_order(chain.channels, tick))[wide]
+    low = jnp.stack(in_problem_order(chain.channels, [c.low for c in chain.channels]))[wide]
+    return jnp.any(policy.quoted & (policy.offsets <= floor + ticks) & (policy.offsets > low))
+
+
+def _step_in_scales(chain: ControlledChain, step: Array) -> Array:
+    """The largest change of a reservation offset, in quote scales, that a change of θ makes."""
+    changes = [jnp.zeros(())]
+    for channel in chain.channels:
+        for flow, shift in enumerate(channel.shifts):
+            moved = jnp.max(jnp.abs(step - destination(step, shift)))
+            changes.append(moved / (channel.size[flow] * channel.multiplier[flow] * channel.scale[flow]))
+    return jnp.max(jnp.stack(changes))
+
+
+def _terms(chain: ControlledChain, theta: Array, policy: GreedyPolicy, discount: Array) -> Array:
+    """The size of what B(θ) adds up at each state: rewards, fills, and θ times the rates that read it."""
+    per_flow = jnp.max(jnp.abs(theta)) * jnp.sum(policy.rates, axis=0)
+    return jnp.abs(chain.reward) + jnp.abs(policy.operator) + per_flow + discount * jnp.abs(theta)

@@ -1,0 +1,55 @@
+"""What `solve` returns: value, quotes, gain, status and residual, in NumPy float64."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from quotegrid.solver.status import Status
+
+
+class FlowLabel(NamedTuple):
+    """One flow of fills."""
+
+    name: str
+    side: str  # "bid" or "ask"
+    size: int  # lots
+    asset: int  # index of its asset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solution:
+    """The solved problem on its inventory lattice (and, for a finite horizon, at the times of the table).
+
+    Satisfies the protocol of `quotegrid.tables.policy_table`, which makes a table of it.
+    """
+
+    problem_json: str  # canonical JSON
+    problem_hash: str
+    package_version: str
+    price_unit: str
+    time_unit: str
+    symbols: tuple[str, ...]
+    lot_sizes: tuple[float, ...]
+    times: Float[np.ndarray, " time"] | None  # calendar time 0 … T, finite horizon only
+    inventories: tuple[Float[np.ndarray, " lots"], ...]  # lots, one axis per asset
+    flows: tuple[FlowLabel, ...]
+    value: Float[np.ndarray, "*time_and_state"]  # θ, currency; ergodic: the bias, 0 at the target inventory
+    offset: Float[np.ndarray, "*time_and_state flow"]  # price units; NaN where a flow is off
+    gain: float | None  # ergodic only, currency per time
+    status: Status
+    method: str
+    method_reason: str
+    residual: float  # stationary: max |B(θ) - ρθ - g|, currency per time; finite: sum of the steps' estimated errors, currency
+    iterations: int  # policy iterations, or time steps
+    certificate: dict
+    lookup_error: dict | None  # largest error of linear interpolation between the times: offset (price), value (currency)
+    notes: tuple[str, ...] = ()
+    hedge_rate: None = None
+    market_order: None = None
+
+    @property
+    def status_message(self) -> str:
+        """The status as a sentence."""
+        return self.status.sentence

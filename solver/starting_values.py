@@ -1,0 +1,71 @@
+"""A closed-form start for policy iteration: the Riccati slope, bent by an asinh.
+
+Replace the lattice by a continuum and H_f by its second-order expansion at the neutral costs c_f. With the slope x = θ'(q)
+and S = Σ_f a_f H_f''(c_f)/m_f², the stationary equation becomes ½ S x² = max ℓ - ℓ(q), the Riccati solution (Bergault,
+Evangelista, Guéant & Vieira 2021). True Hamiltonians grow faster than their parabola, so far from the target the slope
+grows only like a logarithm (for exponential intensities exactly like an asinh: Σ H = 2C cosh(kx)):
+
+    θ'(q) = -sign(q - q*) s̄ asinh(sqrt(2 (max ℓ - ℓ(q))/S)/s̄),     s̄ = the mean quote scale.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from quotegrid.solver.chain import ControlledChain, FillChannels
+from quotegrid.solver.hamiltonians import QuoteSet, optimal_quote
+
+
+def asinh_start(chain: ControlledChain) -> Float[Array, "*state"]:
+    """θ up to a constant, 0 at the target inventory (currency); the axes are treated one by one and added."""
+    theta = jnp.zeros(chain.shape)
+    for axis, length in enumerate(chain.shape):
+        if length == 1 or not any(_along(channel, axis) for channel in chain.channels):
+            continue
+        curvature, scale = _curvature(chain, axis)
+        line = tuple(slice(None) if other == axis else place for other, place in enumerate(chain.target))
+        reward = chain.reward[line]
+        middle = 0.5 * (reward[1:] + reward[:-1])
+        best = jnp.argmax(reward)
+        steep = scale * jnp.arcsinh(jnp.sqrt(2.0 * (jnp.max(reward) - middle) / curvature) / scale)
+        slope = jnp.where(jnp.arange(length - 1) >= best, -steep, steep)
+        unit = _unit(chain, axis)
+        values = jnp.concatenate([jnp.zeros(1), jnp.cumsum(slope * unit)])
+        values = values - values[chain.target[axis]]
+        theta = theta + values.reshape([length if other == axis else 1 for other in range(theta.ndim)])
+    return theta
+
+
+def _along(channel: FillChannels, axis: int) -> list[int]:
+    return [flow for flow, shift in enumerate(channel.shifts) if shift[axis] != 0]
+
+
+def _unit(chain: ControlledChain, axis: int) -> Array:
+    """Units of the asset in one lattice step of an axis."""
+    channel = next(channel for channel in chain.channels if _along(channel, axis))
+    flow = _along(channel, axis)[0]
+    return channel.size[flow] / abs(channel.shifts[flow][axis])
+
+
+def _curvature(chain: ControlledChain, axis: int) -> tuple[Array, Array]:
+    """S and s̄ along an axis: second differences of the Hamiltonians over one quote scale, at the target inventory."""
+    curvature, weighted = jnp.zeros(()), jnp.zeros(())
+    for channel in chain.channels:
+        scale = jnp.where(jnp.isfinite(channel.scale), channel.scale, 1.0)
+        if channel.tick is not None:
+            scale = jnp.maximum(scale, 2.0 * channel.tick)
+        place = (slice(None), *chain.target)
+        p = channel.cost[place][:, None] / channel.multiplier[:, None] + scale[:, None] * jnp.array([[-1.0, 0.0, 1.0]])
+        found = jax.vmap(optimal_quote, in_axes=(0, 0, 0, None, 0))(
+            channel.intensity, p, channel.size * channel.multiplier, chain.xi, QuoteSet(channel.low, channel.high, channel.tick)
+        )
+        value = found.value
+        second = (value[:, 0] - 2.0 * value[:, 1] + value[:, 2]) / scale**2 / channel.multiplier**2
+        live = jnp.isfinite(channel.scale) & jnp.isfinite(second)
+        second = jnp.where(live, jnp.maximum(channel.weight[place] * second, 0.0), 0.0)
+        moving = jnp.asarray([flow in _along(channel, axis) for flow in range(len(channel.shifts))])
+        second = jnp.where(moving, second, 0.0)
+        curvature = curvature + jnp.sum(second)
+        weighted = weighted + jnp.sum(second * scale)
+    known = curvature > 0.0
+    return jnp.where(known, curvature, 1.0), jnp.where(known, weighted / jnp.where(known, curvature, 1.0), 1.0)

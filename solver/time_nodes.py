@@ -1,0 +1,59 @@
+"""Where a finite-horizon table keeps its times, and what linear interpolation between them costs.
+
+The error of linear interpolation on an interval of length Δ is at most Δ²/8·|δ''|, so for a given count the largest error is
+least when every interval holds the same share of ∫ sqrt|δ''| dt (de Boor 1973). The offsets turn fastest shortly before the
+end, on the time scale of the fills there, while far from it they stand still: uniform times waste their nodes.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+_PILOT = 96
+_EVEN_SHARE = 0.05  # of the nodes spread evenly, so that no interval is left without
+
+
+def pilot_times(duration: float, fastest: float) -> Float[np.ndarray, " t"]:
+    """Times to go at which to look first: geometric from the fastest time scale on, and evenly spaced."""
+    shortest = min(max(fastest, 1e-12 * duration), 0.1 * duration)
+    return np.unique(np.concatenate([np.geomspace(shortest, duration, _PILOT), np.linspace(0.0, duration, 33)]))
+
+
+def place_nodes(
+    times: Float[np.ndarray, " t"], offsets: Float[np.ndarray, "t *rest"], count: int
+) -> Float[np.ndarray, " count"]:
+    """`count` times to go from times[0] to times[-1] that share out the curvature of the pilot's offsets evenly."""
+    flat = offsets.reshape(len(times), -1)
+    widths = np.diff(times)
+    slopes = np.diff(flat, axis=0) / widths[:, None]
+    turn = np.abs(np.diff(slopes, axis=0)) / (0.5 * (widths[1:] + widths[:-1]))[:, None]
+    curvature = np.max(np.nan_to_num(turn, nan=0.0), axis=1, initial=0.0)
+    density = np.sqrt(np.concatenate([curvature[:1], np.maximum(curvature[1:], curvature[:-1]), curvature[-1:]]))
+    mass = density * widths
+    total = mass.sum()
+    span = times[-1] - times[0]
+    even = widths / span
+    share = even if total <= 0.0 else (1.0 - _EVEN_SHARE) * mass / total + _EVEN_SHARE * even
+    cumulative = np.concatenate([[0.0], np.cumsum(share)])
+    nodes = np.interp(np.linspace(0.0, 1.0, count), cumulative / cumulative[-1], times)
+    nodes[0], nodes[-1] = times[0], times[-1]
+    return nodes
+
+
+def with_checks(nodes: Float[np.ndarray, " n"]) -> Float[np.ndarray, " m"]:
+    """The nodes with three points inside each interval."""
+    if len(nodes) < 2:
+        return nodes
+    inner = nodes[:-1, None] + np.diff(nodes)[:, None] * np.array([0.0, 0.25, 0.5, 0.75])
+    return np.concatenate([inner.reshape(-1), nodes[-1:]])
+
+
+def interpolation_error(values: Float[np.ndarray, "m *rest"]) -> float:
+    """The largest error of interpolating linearly from every fourth value to the three between (`with_checks`)."""
+    if len(values) < 5:
+        return 0.0
+    left, right = values[:-1:4], values[4::4]
+    worst = 0.0
+    for step, weight in ((1, 0.25), (2, 0.5), (3, 0.75)):
+        error = np.abs((1.0 - weight) * left + weight * right - values[step:-1:4])
+        worst = max(worst, float(np.max(np.nan_to_num(error, nan=0.0), initial=0.0)))
+    return worst
