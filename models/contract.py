@@ -1,10 +1,9 @@
-"""The contract between models and solvers: blocks of a problem, their numbers, and what an intensity must
-answer.
+"""The contract between models and solvers: what a block of a problem is, and what an intensity must answer.
 
 A `Block` is one table of the problem file, one validated Python object and one JAX pytree at once. Its fields
 are the file's keys. Fields named in `static` (words, counts, structure) travel as auxiliary data, all others
-(numbers, blocks, tuples of them) are leaves, so that new numbers reuse a compiled function. Rebuilding a
-block from leaves does not validate: tracers pass.
+(numbers, blocks, tuples of them) are leaves, a list of numbers one leaf, so that new numbers reuse a compiled
+function. Rebuilding a block from leaves does not validate: tracers pass.
 
 An intensity Λ(δ) is the rate of fills at an offset δ from the reference price. Solvers ask it only the
 questions of `AbstractIntensity`; in terms of the hazard h = -Λ'/Λ the best offset against a reservation
@@ -25,9 +24,10 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from quotegrid.models.faults import Fault, ProblemError, entry, faults_of, join, seen
-from quotegrid.models.numbers import NonNegative, Number, Positive
+from quotegrid.models.numbers import NonNegative, Number, NumberList, Positive
 from quotegrid.models.stable_ratios import log1p_ratio, phi1
 
 __all__ = [
@@ -102,10 +102,14 @@ class Block(BaseModel):
         leaves = tuple(name for name in cls.model_fields if name not in cls.static)
         fixed = tuple(name for name in cls.model_fields if name in cls.static)
 
+        lists = {name for name in leaves if _is_number_list(cls.model_fields[name])}
+
+        def child(block: Block, name: str) -> Any:
+            value = getattr(block, name)
+            return NumberList.as_leaf(value) if name in lists else value
+
         def flatten(block: Block) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-            return tuple(getattr(block, name) for name in leaves), tuple(
-                getattr(block, name) for name in fixed
-            )
+            return tuple(child(block, name) for name in leaves), tuple(getattr(block, name) for name in fixed)
 
         def flatten_with_keys(block: Block) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
             children, auxiliary = flatten(block)
@@ -113,8 +117,9 @@ class Block(BaseModel):
             return tuple(zip(keys, children, strict=True)), auxiliary
 
         def unflatten(auxiliary: tuple[Any, ...], children: Iterable[Any]) -> Block:
+            values = dict(zip((*fixed, *leaves), (*auxiliary, *children), strict=True))
             return cls.model_construct(
-                **dict(zip(fixed, auxiliary, strict=True)), **dict(zip(leaves, children, strict=True))
+                **{name: NumberList.from_leaf(x) if name in lists else x for name, x in values.items()}
             )
 
         jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
@@ -163,6 +168,12 @@ class Block(BaseModel):
         return f" of kind {kind.default!r}" if kind else ""
 
 
+def _is_number_list(field: FieldInfo) -> bool:
+    """Is a field a list of numbers, or None?"""
+    marks = [*field.metadata, *(mark for part in get_args(field.annotation) for mark in get_args(part)[1:])]
+    return any(isinstance(mark, NumberList) for mark in marks)
+
+
 def _literals(annotation: Any) -> tuple[Any, ...]:
     """The values of a `Literal`, also where it is one of a union."""
     if get_origin(annotation) is Literal:
@@ -200,16 +211,13 @@ class AbstractIntensity(Block):
 
     @abstractmethod
     def arrival_rate(self) -> Any:
-        """The rate of market orders on this side where none is given: Λ(0), or the request rate of a
-        logistic.
-        """
+        """The rate of market orders where none is given, per time: Λ(0), or a logistic's request rate."""
 
     @abstractmethod
     def offset_bracket(self, p: ArrayLike, size: ArrayLike, xi: ArrayLike) -> tuple[Offsets, Offsets]:
         """(low, high) around every root of the first-order condition, at reservation offsets p; shape of `p`.
 
-        Where the optimum lies at an end of the domain (no quote pays, or no offset is too low) both are that
-        end.
+        Both are an end of the domain where the optimum lies there: nothing pays, or no offset is too low.
         """
 
     @abstractmethod
@@ -217,10 +225,12 @@ class AbstractIntensity(Block):
         """The unbounded optimum in closed form, shape of `p`; None where the class has none."""
 
     @abstractmethod
+    def constant_hazard(self) -> Any | None:
+        """h if it is the same at every offset (then the equation can be linear), per price; else None."""
+
+    @abstractmethod
     def unfair_offset(self, low: float, high: float, size: float, xi: float) -> float | None:
-        """Host, NumPy: the first offset of [low, high] ∩ domain where h² + ξ·size·h + h' > 0 fails; None if
-        fair.
-        """
+        """Host, NumPy: the first offset of [low, high] where h² + ξ·size·h + h' > 0 fails; None if fair."""
 
 
 def markup(hazard: ArrayLike, size: ArrayLike, xi: ArrayLike) -> Offsets:

@@ -17,9 +17,7 @@ NOT_IN_THIS_VERSION = "not in this version of quotegrid; leave it out."
 
 
 class Fault(NamedTuple):
-    """One thing wrong: where (a path, "" for the block itself) and what (value seen, values allowed, what to
-    do).
-    """
+    """One thing wrong: where (a path, "" for the block itself) and what (a sentence)."""
 
     path: str
     sentence: str
@@ -60,9 +58,9 @@ def join(*parts: str) -> str:
     return ".".join(part for part in parts if part)
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[Any]) -> str:
     """` (did you mean 'volatility'?)` for a word close to a known one, else an empty text."""
-    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    close = get_close_matches(word, [text for text in known if isinstance(text, str)], n=1, cutoff=0.6)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
@@ -84,11 +82,7 @@ def seen(value: Any) -> str:
         return "a table of keys"
     if isinstance(value, Sequence):
         return f"a list of {len(value)}"
-    return (
-        f"{type(value).__name__} {value!r}"
-        if len(repr(value)) < 60
-        else f"an object of type {type(value).__name__}"
-    )
+    return f"an object of type {type(value).__name__}"
 
 
 def faults_of(error: ValidationError, block: Any, data: Any) -> tuple[Fault, ...]:
@@ -115,9 +109,8 @@ def _translated(detail: Any, block: Any, data: Any) -> Iterable[Fault]:
         return reason.faults if isinstance(reason, ProblemError) else [Fault("", _shape_wanted(value))]
     key = str(place[0])
     if isinstance(entry(data, key), BaseModel) and len(place) > 1 and isinstance(place[1], int):
-        return [
-            Fault(key, f"expected a list, got one {type(entry(data, key)).__name__}; write it in brackets.")
-        ]
+        alone = type(entry(data, key)).__name__
+        return [Fault(key, f"expected a list, got one {alone}; write it in brackets.")]
     path = block.path_of(key, place[1], data) if len(place) > 1 and isinstance(place[1], int) else key
     match detail["type"]:
         case "value_error" if isinstance(detail["ctx"]["error"], ProblemError):
@@ -126,11 +119,8 @@ def _translated(detail: Any, block: Any, data: Any) -> Iterable[Fault]:
             return [Fault(path, f"this key is missing ({block.meaning(key)}); give it a value.")]
         case "extra_forbidden":
             known = block.file_keys()
-            return [
-                Fault(
-                    key, f"unknown key{block.variant()}{nearest(key, known)}; known here: {', '.join(known)}."
-                )
-            ]
+            hint = nearest(key, known)
+            return [Fault(key, f"unknown key{block.variant()}{hint}; known here: {', '.join(known)}.")]
         case "literal_error":
             allowed = block.allowed(key)
             hint = nearest(value, allowed) if isinstance(value, str) else ""

@@ -1,7 +1,7 @@
 """The intensities Λ(δ): how the rate of fills falls with the offset δ.
 
     exponential   Λ = A e^{-kδ}              h = k                       Avellaneda & Stoikov 2008
-    logistic      Λ = A/(1 + e^{a+bδ})       h = b/(1 + e^{-(a+bδ)})     A: all requests; Bergault & Guéant 2021
+    logistic      Λ = A/(1 + e^{a+bδ})       h = b/(1 + e^{-(a+bδ)})     A: requests; Bergault & Guéant 2021
     power         Λ = A (1 + δ/d)^{-k}       h = k/(d + δ),  δ > -d
     linear        Λ = A (1 - δ/d)⁺           h = 1/(d - δ),  δ < d       Ho & Stoll 1981
     table         monotone cubics on ln Λ    (quotegrid.models.tabulated)
@@ -66,6 +66,9 @@ class Exponential(AbstractIntensity):
     def optimal_offset(self, p: ArrayLike, size: ArrayLike, xi: ArrayLike) -> Offsets:
         return jnp.asarray(p, float) + markup(self.k, size, xi)
 
+    def constant_hazard(self) -> Any:
+        return self.k
+
     def unfair_offset(self, low: float, high: float, size: float, xi: float) -> None:
         """k² + ξzk > 0: fair everywhere."""
         return None
@@ -114,6 +117,9 @@ class Logistic(AbstractIntensity):
         return widened(p + margin * log1p_ratio(xi * size * margin), p + margin, p)
 
     def optimal_offset(self, p: ArrayLike, size: ArrayLike, xi: ArrayLike) -> None:
+        return None
+
+    def constant_hazard(self) -> None:
         return None
 
     def unfair_offset(self, low: float, high: float, size: float, xi: float) -> None:
@@ -178,6 +184,9 @@ class Power(AbstractIntensity):
     def optimal_offset(self, p: ArrayLike, size: ArrayLike, xi: ArrayLike) -> None:
         return None
 
+    def constant_hazard(self) -> None:
+        return None
+
     def unfair_offset(self, low: float, high: float, size: float, xi: float) -> float | None:
         """(k² - k)/(d + δ)² + ξzk/(d + δ) > 0 is k - 1 + ξz(d + δ) > 0, hardest at the lowest offset."""
         low = max(low, -float(self.d))
@@ -225,6 +234,9 @@ class Linear(AbstractIntensity):
         room = jnp.maximum(self.d - jnp.asarray(p, float), 0.0)
         root = log_sum_root(xi * size * room)
         return self.d - room / (1.0 + log1p_ratio(root))
+
+    def constant_hazard(self) -> None:
+        return None
 
     def unfair_offset(self, low: float, high: float, size: float, xi: float) -> None:
         """h' = h² > 0: fair everywhere."""

@@ -12,7 +12,6 @@ from typing import Annotated, Any, TypeAlias
 
 import jax
 import numpy as np
-from pydantic import BeforeValidator
 from pydantic_core import core_schema
 
 from quotegrid.models.faults import Fault, ProblemError, seen
@@ -154,15 +153,33 @@ def _is_name(text: str) -> bool:
     return text.isprintable() and text == text.strip() != "" and not set("./") & set(text)
 
 
-def _listed(values: Any) -> Any:
-    """An array with one axis as a tuple of its numbers; anything else as it is."""
-    return tuple(values) if isinstance(values, np.ndarray | jax.Array) and values.ndim == 1 else values
+class NumberList:
+    """Annotation: a list of numbers. It is kept as a tuple, and is one leaf of the pytree, an array with one axis."""
+
+    @staticmethod
+    def as_leaf(values: Any) -> Any:
+        """A tuple of floats as an array; anything else (None, an array, numbers of JAX) as it is."""
+        plain = isinstance(values, tuple) and all(isinstance(value, float) for value in values)
+        return np.array(values, dtype=np.float64) if plain else values
+
+    @staticmethod
+    def from_leaf(values: Any) -> Any:
+        """An array of NumPy with one axis as a tuple of floats; anything else as it is."""
+        return tuple(values.tolist()) if isinstance(values, np.ndarray) and values.ndim == 1 else values
+
+    @staticmethod
+    def listed(values: Any) -> Any:
+        """An array with one axis as a tuple of its numbers; anything else as it is."""
+        return tuple(values) if isinstance(values, np.ndarray | jax.Array) and values.ndim == 1 else values
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_before_validator_function(self.listed, handler(source))
 
 
 _LOTS = "; sizes and inventories count lots, so choose a smaller market.lot_size"
 
 Number: TypeAlias = Annotated[float | jax.Array, RealNumber(Limits("a number"))]
-Numbers: TypeAlias = Annotated[tuple[Number, ...], BeforeValidator(_listed)]
+Numbers: TypeAlias = Annotated[tuple[Number, ...], NumberList()]
 Positive: TypeAlias = Annotated[float | jax.Array, RealNumber(Limits("a number greater than 0", above=0.0))]
 NonNegative: TypeAlias = Annotated[
     float | jax.Array, RealNumber(Limits("a number that is not negative", at_least=0.0))

@@ -16,55 +16,32 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 from pydantic import Field
 
-from quotegrid.models.assets import Asset, Hedging, Inventory, Market, MarketOrders
+from quotegrid.models.assets import Asset
 from quotegrid.models.contract import Block, entry
 from quotegrid.models.factors import Ambiguity, Factor, PairCorrelation, Schedule
 from quotegrid.models.faults import Fault, ProblemError, join
-from quotegrid.models.flows import FillJump, Flow, LastLook, MarketOrderJump, Markout, OneSidedFlow
-from quotegrid.models.horizons import Discounted, Ergodic, Finite, Horizon, Terminal
+from quotegrid.models.flows import Flow, MarketOrderJump, OneSidedFlow
+from quotegrid.models.horizons import Ergodic, Horizon
 from quotegrid.models.not_yet import not_in_this_version
 from quotegrid.models.numbers import Label
 from quotegrid.models.paths import places, value_at
-from quotegrid.models.preferences import Cara, Crra, MeanVariance, Preferences
-from quotegrid.models.prices import Bounded, Brownian, Geometric
-from quotegrid.models.problem_tree import canonical_json, problem_hash
+from quotegrid.models.preferences import Crra, Preferences
+from quotegrid.models.problem_tree import ABOUT, canonical_json, problem_hash
 from quotegrid.models.requests import DEFAULT_TIMES, Method, Numerics, TableRequest
 from quotegrid.models.uncertainty import Provenance, Uncertainty
 from quotegrid.models.well_posed import beyond_quote_scale, unfairness
 
 __all__ = [
     "DEFAULT_TIMES",
-    "Ambiguity",
-    "Asset",
-    "Bounded",
-    "Brownian",
-    "Cara",
-    "Crra",
-    "Discounted",
-    "Ergodic",
-    "FillJump",
-    "Finite",
-    "Flow",
-    "Geometric",
-    "Hedging",
-    "Inventory",
-    "LastLook",
-    "Market",
-    "MarketOrderJump",
-    "MarketOrders",
-    "Markout",
-    "MeanVariance",
     "Method",
     "Numerics",
     "OneSidedFlow",
-    "PairCorrelation",
     "Problem",
     "ProblemError",
-    "Schedule",
     "TableRequest",
-    "Terminal",
-    "Uncertainty",
     "Units",
+    "canonical_json",
+    "problem_hash",
 ]
 
 
@@ -81,9 +58,8 @@ class Problem(Block):
     """A market maker's problem, complete and checked. Its numbers are the leaves of a pytree.
 
     Raises:
-        ProblemError: naming everything that is missing, of the wrong sign or type, contradictory, not well
-        posed or not
-            in this version, by its path in the problem file.
+        ProblemError: naming by its path everything that is missing, of the wrong sign or type, contradictory,
+            not well posed or not in this version.
     """
 
     static: ClassVar[frozenset[str]] = frozenset({"format", "provenance"})
@@ -130,9 +106,8 @@ class Problem(Block):
         try:
             for place in places(self, path):
                 if not isinstance(value_at(self, place), float | jax.Array):
-                    yield Fault(
-                        "uncertainty.parameters", f"{path!r} is no number of this problem; leave it out."
-                    )
+                    sentence = f"{path!r} is no number of this problem; leave it out."
+                    yield Fault("uncertainty.parameters", sentence)
         except ProblemError as error:
             yield Fault("uncertainty.parameters", f"{error}")
 
@@ -164,12 +139,8 @@ class Problem(Block):
         q = jnp.asarray(q, float)
         slope = self._per_asset([asset.price.drift - asset.price.carry for asset in self.assets])
         target = self._per_asset([asset.inventory.target * asset.market.lot_size for asset in self.assets])
-        variance = self._per_asset(
-            [
-                (0.0 if asset.price.volatility is None else asset.price.volatility) ** 2
-                for asset in self.assets
-            ]
-        )
+        volatility = [asset.price.volatility for asset in self.assets]
+        variance = self._per_asset([0.0 if sigma is None else sigma**2 for sigma in volatility])
         reward = jnp.sum(q * jnp.broadcast_to(slope, q.shape), axis=-1)
         reward = reward - self.preferences.holding_cost(q - jnp.broadcast_to(target, q.shape), variance)
         for flow in self.one_sided_flows():
@@ -194,13 +165,9 @@ class Problem(Block):
             for side in flow.sides()
         )
 
-    def canonical_json(self) -> str:
-        """The whole problem as canonical JSON, in the file's tree."""
-        return canonical_json(self)
-
-    def hash(self) -> str:
-        """SHA-256 of what defines the solution: `uncertainty` and `provenance` are no part of it."""
-        return problem_hash(self)
+    def essence(self) -> "Problem":
+        """The problem without what is only about it (`uncertainty`, `provenance`); it has the same hash."""
+        return self.model_copy(update=dict.fromkeys(ABOUT))
 
     @property
     def lattice(self) -> tuple[tuple[int, int, int], ...]:

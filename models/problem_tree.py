@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
 from quotegrid.models.contract import Block
 from quotegrid.models.paths import as_keys
@@ -66,7 +67,7 @@ def _plain(value: Any) -> Any:
         return {key: _plain(child) for key, child in value.items()}
     if isinstance(value, tuple):
         return [_plain(child) for child in value]
-    return float(value) if isinstance(value, jax.Array) else value
+    return value.tolist() if isinstance(value, jax.Array | np.ndarray) else value
 
 
 def canonical_json(problem: Block) -> str:

@@ -18,9 +18,7 @@ from quotegrid.models.keyed import FrozenTable, TableOf
 from quotegrid.models.numbers import Limits, Positive, RealNumber, WholeNumber, is_name
 
 DEFAULT_TIMES = 101
-Method: TypeAlias = Literal[
-    "uniformisation", "extrapolated-euler", "implicit-euler", "policy-iteration", "value-iteration"
-]
+Method: TypeAlias = Literal["uniformisation", "extrapolated-euler", "implicit-euler", "policy-iteration"]
 
 
 class _Times:

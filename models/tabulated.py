@@ -95,14 +95,12 @@ class Tabulated(AbstractIntensity):
                     "leave out that knot or the one beside it.",
                 )
 
-    def _values(self) -> tuple[Any, ...]:
-        return (self.rate if self.log_rates is None else self.log_rates) or ()
+    def _values(self) -> Any:
+        return self.rate if self.log_rates is None else self.log_rates
 
     def _cubics(self, xp: Any) -> "Cubics":
         """The interpolant, in arrays of `xp`: NumPy on the host, jax.numpy when traced."""
-        knots, values = (
-            xp.stack([xp.asarray(x, float) for x in row]) for row in (self.offset, self._values())
-        )
+        knots, values = (xp.asarray(row, float) for row in (self.offset, self._values()))
         return pchip(xp, knots, values if self.rate is None else xp.log(values))
 
     def log_rate(self, offset: ArrayLike) -> Offsets:
@@ -137,6 +135,9 @@ class Tabulated(AbstractIntensity):
         return widened(p + markup(greatest, size, xi), p + markup(least, size, xi), p)
 
     def optimal_offset(self, p: ArrayLike, size: ArrayLike, xi: ArrayLike) -> None:
+        return None
+
+    def constant_hazard(self) -> None:
         return None
 
     def unfair_offset(self, low: float, high: float, size: float, xi: float) -> float | None:
