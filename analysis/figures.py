@@ -81,8 +81,8 @@ class Curve:
 def policy_figure(table: PolicyTable) -> Figure:
     """A printable picture of a one-asset table: quotes over inventory, half-spread, skew and value.
 
-    A finite horizon is shown at a few times up to its end; a ladder of sizes at the start, with the smallest
-    size in the side panels. Raises `ValueError` for a table of several assets.
+    A finite horizon is shown at a few times up to its end, a ladder of sizes at the start. Raises ValueError
+    for a table of several assets.
     """
     if len(table.symbols) != 1:
         names = ", ".join(table.symbols)
@@ -177,7 +177,14 @@ def _add_legend(axes: Axes, curves: Sequence[Curve], title: str | None) -> None:
         colours = dict.fromkeys((curve.bid_colour, curve.ask_colour))
         handles.append(tuple(Line2D([], [], color=colour) for colour in colours))
     labels = [curve.label for curve in curves]
-    axes.legend(handles, labels, handler_map={tuple: HandlerTuple(ndivide=None)}, title=title)
+    axes.legend(
+        handles,
+        labels,
+        handler_map={tuple: HandlerTuple(ndivide=None)},
+        title=title,
+        loc="lower left",  # bids rise to the left, so there is room; a little inwards of the limit
+        bbox_to_anchor=(0.07, 0.0),
+    )
 
 
 def _mark_limits(axes: Axes, inventory: np.ndarray) -> None:
@@ -212,23 +219,29 @@ def _mark_ticks(axes: Axes, table: PolicyTable) -> None:
 
 
 def _draw_side_panels(panels: Sequence[Axes], table: PolicyTable, slices: Sequence[Slice]) -> None:
-    """Half-spread and skew of the smallest size, and the value, at the times shown."""
+    """Half-spread, skew and value: of each size at the start, or of the one size at the times shown."""
     half_spread, skew, value = panels
     inventory, pairs = table.inventories[0], quote_pairs(table)
-    pair, is_ladder = pairs[0], len(pairs) > 1
-    colours = [INK] if len(slices) == 1 else _shades("viridis", len(slices))
-    for each, colour in zip(slices, colours, strict=True):
-        half_spread.plot(inventory, pair.spread(each.offset) / 2, color=colour, linewidth=1.4)
-        skew.plot(inventory, pair.skew(each.offset), color=colour, linewidth=1.4)
-        value.plot(inventory, each.value, color=colour, linewidth=1.4, label=each.label)
-    which = f" of {pair.name}" if is_ladder else ""
-    half_spread.set_title(f"Half-spread{which} ({table.price_unit})")
-    skew.set_title(f"Skew{which}: centre of quotes minus {reference(table)} ({table.price_unit})")
+    by, when = "", ""
+    if len(pairs) > 1:
+        slices = slices[:1]
+        by, when = " by size, darker is larger", f" at {slices[0].label}" if slices[0].label else ""
+        curves = zip(pairs, [slices[0]] * len(pairs), _shades("Greys", len(pairs)), strict=True)
+    else:
+        shades = [INK] if len(slices) == 1 else _shades("viridis", len(slices))
+        curves = zip(pairs * len(slices), slices, shades, strict=True)
+    for pair, each, shade in curves:
+        half_spread.plot(inventory, pair.spread(each.offset) / 2, color=shade, linewidth=1.4)
+        skew.plot(inventory, pair.skew(each.offset), color=shade, linewidth=1.4)
+    for each, shade in zip(
+        slices, [INK] if len(slices) == 1 else _shades("viridis", len(slices)), strict=True
+    ):
+        value.plot(inventory, each.value, color=shade, linewidth=1.4)
+    half_spread.set_title(f"Half-spread ({table.price_unit}){by}")
+    skew.set_title(f"Skew ({table.price_unit}): centre of quotes minus {reference(table)}")
     skew.axhline(0.0, color=INK, linewidth=0.8)
-    value.set_title(f"Value beyond the mark ({currency(table)})")
+    value.set_title(f"Value beyond the mark ({currency(table)}){when}")
     value.set_xlabel(f"inventory ({inventory_unit(table)})")
-    if is_ladder and len(slices) > 1:  # the ladder's own legend names sizes, not times
-        value.legend()
     for axes in (half_spread, skew):
         axes.tick_params(labelbottom=False)
     for axes in panels:

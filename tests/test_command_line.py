@@ -37,7 +37,7 @@ def test_solve_writes_a_table_and_reports(solved_example) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     for words in (
-        "ETH-PERP: cara, ergodic",
+        "ETH-PERP: mean-variance, ergodic",
         "bid offset",
         "(USD)",
         "lots of 0.1",

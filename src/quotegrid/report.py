@@ -30,7 +30,7 @@ SECONDS_IN = {
     **dict.fromkeys(("h", "hour", "hours"), 3600.0),
     **dict.fromkeys(("d", "day", "days"), 86400.0),
 }
-INVENTORIES_SHOWN = 9
+INVENTORIES_SHOWN, INVENTORIES_OF_LADDER = 9, 5
 TIMES_SHOWN = (0.0, 0.5, 0.9, 1.0)  # fractions of a finite horizon
 COLUMNS = ("bid offset", "ask offset", "spread", "skew")
 
@@ -74,39 +74,39 @@ def _headline(table: PolicyTable) -> Text:
 
 def _quotes_over_inventory(table: PolicyTable) -> Table:
     """Bid, ask, spread and skew of the smallest size at a few inventories, at the start."""
-    pairs, number, offset = quote_pairs(table), _offset_format(table), _at_start(table)
+    pairs, decimals, offset = quote_pairs(table), _decimals(table), _at_start(table)
     what = "Quotes" if len(pairs) == 1 else f"Quotes of {pairs[0].name}"
     when = "" if table.times is None else f" at t = {table.times[0]:g} {table.time_unit}"
     shown = _table(f"{what}{when}, as distances from the {reference(table)}")
     shown.add_column(f"inventory\n({inventory_unit(table)})", justify="right")
     _add_quote_columns(shown, table)
-    for index in _inventories_shown(table):
-        shown.add_row(f"{table.inventories[0][index]:g}", *_quotes(pairs[0], offset[index], number))
+    for index in _inventories_shown(table, INVENTORIES_SHOWN if len(pairs) == 1 else INVENTORIES_OF_LADDER):
+        shown.add_row(f"{table.inventories[0][index]:g}", *_quotes(pairs[0], offset[index], decimals))
     return shown
 
 
 def _quotes_over_time(table: PolicyTable, times: np.ndarray) -> Table:
     """Bid, ask, spread and skew at the inventory nearest to zero, at a few stored times."""
-    pair, number, middle = quote_pairs(table)[0], _offset_format(table), _middle(table)
+    pair, decimals, middle = quote_pairs(table)[0], _decimals(table), _middle(table)
     shown = _table(f"The same at inventory {table.inventories[0][middle]:g} as time passes")
     shown.add_column(f"time\n({table.time_unit})", justify="right")
     _add_quote_columns(shown, table)
     for index in nearest_times(times, TIMES_SHOWN):
-        shown.add_row(f"{times[index]:.6g}", *_quotes(pair, table.offset[index, middle], number))
+        shown.add_row(f"{times[index]:.6g}", *_quotes(pair, table.offset[index, middle], decimals))
     return shown
 
 
 def _ladder(table: PolicyTable) -> Table:
     """Offsets of every flow at a few inventories, a row a flow."""
-    offset, number = _at_start(table), _offset_format(table)
-    positions = _inventories_shown(table)[::2]
+    offset, decimals = _at_start(table), _decimals(table)
+    positions = _inventories_shown(table, INVENTORIES_OF_LADDER)
     shown = _table(f"Distances of all flows ({table.price_unit}) at inventories ({inventory_unit(table)})")
     shown.add_column("flow")
     shown.add_column("size\n(lots)", justify="right")
     for position in positions:
         shown.add_column(f"{table.inventories[0][position]:g}", justify="right")
     for index, (flow, label) in enumerate(zip(table.flows, table.flow_labels, strict=True)):
-        cells = (_number(offset[position, index], number) for position in positions)
+        cells = (_number(offset[position, index], decimals) for position in positions)
         shown.add_row(label, f"{flow.size}", *cells)
     return shown
 
@@ -145,30 +145,34 @@ def _add_quote_columns(shown: Table, table: PolicyTable) -> None:
         shown.add_column(f"{word}\n({table.price_unit})", justify="right")
 
 
-def _quotes(pair: QuotePair, row: np.ndarray, number: str) -> Iterator[str]:
+def _quotes(pair: QuotePair, row: np.ndarray, decimals: int) -> Iterator[str]:
     """Bid offset, ask offset, spread and skew at one state; row: float[flow]."""
-    yield _number(float(pair.bid_offset(row)), number)
-    yield _number(float(pair.ask_offset(row)), number)
-    yield _number(float(pair.spread(row)), number)
-    yield _number(float(pair.skew(row)), f"+{number}")
+    yield _number(float(pair.bid_offset(row)), decimals)
+    yield _number(float(pair.ask_offset(row)), decimals)
+    yield _number(float(pair.spread(row)), decimals)
+    yield _number(float(pair.skew(row)), decimals, sign="+")
 
 
-def _number(value: float, number: str) -> str:
-    return "off" if math.isnan(value) else format(value, number)
+def _number(value: float, decimals: int, sign: str = "") -> str:
+    """A price to so many decimals, zero without a sign; "off" for NaN."""
+    if math.isnan(value):
+        return "off"
+    rounded = round(value, decimals) + 0.0
+    return format(rounded, f"{sign if rounded else ''}.{decimals}f")
 
 
-def _offset_format(table: PolicyTable) -> str:
-    """As many decimals as show four digits of a typical offset."""
+def _decimals(table: PolicyTable) -> int:
+    """As many as show four digits of a typical offset."""
     offsets = np.abs(table.offset[np.isfinite(table.offset)])
     typical = float(np.median(offsets)) if offsets.size else 0.0
     decimals = 3 - math.floor(math.log10(typical)) if typical > 0 else 4
-    return f".{min(max(decimals, 0), 12)}f"
+    return min(max(decimals, 0), 12)
 
 
-def _inventories_shown(table: PolicyTable) -> list[int]:
-    """Positions of a few inventories: both limits, the one nearest to zero, and some between."""
+def _inventories_shown(table: PolicyTable, count: int) -> list[int]:
+    """Positions of about so many inventories: both limits, the one nearest to zero, and some between."""
     last = table.inventories[0].size - 1
-    spread = np.linspace(0, last, min(INVENTORIES_SHOWN, last + 1))
+    spread = np.linspace(0, last, min(count, last + 1))
     return sorted({*np.rint(spread).astype(int).tolist(), _middle(table)})
 
 

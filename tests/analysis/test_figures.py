@@ -29,7 +29,7 @@ def test_stationary_quotes_stand_around_the_reference(table_by_hand) -> None:
     np.testing.assert_array_equal(ask, table.offset[:, 1])
     (half_spread,) = curves(panel(figure, "Half-spread (USD)"))
     np.testing.assert_allclose(half_spread[1:-1], 0.51, rtol=1e-14)
-    (skew,) = curves(panel(figure, "Skew: centre of quotes minus mid (USD)"))
+    (skew,) = curves(panel(figure, "Skew (USD): centre of quotes minus mid"))
     np.testing.assert_allclose(skew[1:-1], -0.02 * table.inventories[0][1:-1], atol=1e-15)
     (value,) = curves(panel(figure, "Value beyond the mark (USD)"))
     np.testing.assert_array_equal(value, table.value)
@@ -59,7 +59,8 @@ def test_finite_horizon_is_shown_at_a_few_times_up_to_its_end(table_by_hand) -> 
 
 def test_ladder_shows_every_size_at_the_start(table_by_hand) -> None:
     table = table_by_hand(limit=6, sizes=(1, 2, 5), times=(0.0, 1.0))
-    quotes = panel(policy_figure(table), "Quotes over inventory")
+    figure = policy_figure(table)
+    quotes = panel(figure, "Quotes over inventory")
     legend = quotes.get_legend()
     assert legend is not None
     assert legend.get_title().get_text() == "at t = 0 s"
@@ -69,6 +70,9 @@ def test_ladder_shows_every_size_at_the_start(table_by_hand) -> None:
         "size5 (5 lots)",
     ]
     assert len(curves(quotes)) == 6
+    assert len(curves(panel(figure, "Half-spread (USD) by size, darker is larger"))) == 3
+    (value,) = curves(panel(figure, "Value beyond the mark (USD) at t = 0 s"))
+    np.testing.assert_array_equal(value, table.value[0])
 
 
 def test_rounding_is_not_magnified(table_by_hand) -> None:
