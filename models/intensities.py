@@ -109,12 +109,22 @@ class Logistic(AbstractIntensity):
     def offset_bracket(self, p: ArrayLike, size: ArrayLike, xi: ArrayLike) -> tuple[Offsets, Offsets]:
         """With ω the Wright omega function, δ₀ = p + (1 + ω(-(1 + a + bp)))/b is the optimum at ξ = 0.
 
-        markup falls in ξ, so δ* ≤ δ₀; h rises in δ, so δ* = p + markup(h(δ*)) ≥ p + markup(h(δ₀)), 1/h(δ₀) =
-        δ₀ - p.
+        markup falls in ξ, so δ* ≤ δ₀; h rises in δ, so δ* = p + markup(h(δ*)) ≥ p + markup(h(δ₀)), where
+        1/h(δ₀) = δ₀ - p. With c = ξz > 0, u = c/b and x = a + bδ*, the condition is
+        c(δ* - p) = ln(1 + u + u e^{-x}), and its right side is at least ln u - x and at most
+        ln(1 + u) + ln 2 + max(0, -x): another pair, tight where p is far below -a/b.
         """
-        p = jnp.asarray(p, float)
+        p, c = jnp.asarray(p, float), jnp.asarray(xi * size, float)
         margin = (1.0 + wright_omega(-(1.0 + self.a + self.b * p))) / self.b
-        return widened(p + margin * log1p_ratio(xi * size * margin), p + margin, p)
+        low, high = p + margin * log1p_ratio(c * margin), p + margin
+        averse = c > 0.0
+        c = jnp.where(averse, c, 1.0)
+        slack = jnp.log1p(c / self.b) + jnp.log(2.0)
+        below = (c * p + jnp.log(c / self.b) - self.a) / (self.b + c)
+        above = jnp.maximum((c * p + slack - self.a) / (self.b + c), p + slack / c)
+        low = jnp.where(averse, jnp.maximum(low, below), low)
+        high = jnp.where(averse, jnp.minimum(high, above), high)
+        return widened(low, high, p)
 
     def optimal_offset(self, p: ArrayLike, size: ArrayLike, xi: ArrayLike) -> None:
         return None

@@ -154,7 +154,7 @@ def _is_name(text: str) -> bool:
 
 
 class NumberList:
-    """Annotation: a list of numbers. It is kept as a tuple, and is one leaf of the pytree, an array with one axis."""
+    """Annotation: a list of numbers, kept as a tuple; in the pytree one leaf, an array with one axis."""
 
     @staticmethod
     def as_leaf(values: Any) -> Any:

@@ -33,6 +33,7 @@ from quotegrid.models.well_posed import beyond_quote_scale, unfairness
 
 __all__ = [
     "DEFAULT_TIMES",
+    "Fault",
     "Method",
     "Numerics",
     "OneSidedFlow",
