@@ -4,5 +4,15 @@ from quotegrid.solver.hamiltonians import hamiltonian
 from quotegrid.solver.solution import FlowLabel, Solution
 from quotegrid.solver.solve import solve
 from quotegrid.solver.status import SolveError, Status
+from quotegrid.solver.traced import TracedSolution, solve_traced
 
-__all__ = ["FlowLabel", "Solution", "SolveError", "Status", "hamiltonian", "solve"]
+__all__ = [
+    "FlowLabel",
+    "Solution",
+    "SolveError",
+    "Status",
+    "TracedSolution",
+    "hamiltonian",
+    "solve",
+    "solve_traced",
+]

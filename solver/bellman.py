@@ -3,8 +3,8 @@
     B(θ)(i) = ℓ(i) + Σ_f a_f(i) H_f(p_f(i))
     B(θ + e) = B(θ) + L e + o(e),     (L e)(i) = Σ_f a_f(i) w_f(i) (e(j_f(i)) - e(i))
 
-w is the tilted intensity of the greedy quote, so L is a generator (non-negative rates) whatever ξ: Newton's method on B is
-Howard's policy iteration, and at ξ = 0 the two coincide.
+w is the tilted intensity of the greedy quote, so L is a generator (non-negative rates) whatever ξ: Newton's
+method on B is Howard's policy iteration, and at ξ = 0 the two coincide.
 """
 
 from typing import NamedTuple
@@ -30,48 +30,46 @@ class GreedyPolicy(NamedTuple):
 def greedy_policy(
     chain: ControlledChain, theta: Float[Array, "*state"], floor: Float[Array, ""] | float = -jnp.inf
 ) -> GreedyPolicy:
-    """Evaluate B at θ; `floor` keeps every offset at or above it (a compact set of quotes), -inf for the problem's own."""
+    """Evaluate B at θ; `floor` keeps every offset at or above it (a compact set of quotes), -inf for the
+    problem's own.
+    """
     if not chain.channels:
         nothing = jnp.zeros((0, *chain.shape))
         return GreedyPolicy(chain.reward, nothing, nothing, nothing, nothing > 0.0)
-    found = [_channel_quotes(channel, chain, theta, floor) for channel in chain.channels]
     channels = chain.channels
-    reservation = jnp.stack(in_problem_order(channels, [p for p, _, _ in found]))
-    quotes = [best for _, best, _ in found]
-    inside = jnp.stack(in_problem_order(channels, [on for _, _, on in found]))
-    weight = jnp.stack(in_problem_order(channels, [channel.weight for channel in channels]))
-
-    def ordered(name: str) -> Array:
-        return jnp.stack(in_problem_order(channels, [getattr(best, name) for best in quotes]))
-
-    worth = jnp.where(inside, weight * ordered("value"), 0.0)
+    found = [_channel_quotes(channel, chain, theta, floor) for channel in channels]
+    quotes = OptimalQuote(
+        *(in_problem_order(channels, parts) for parts in zip(*(best for _, best in found), strict=True))
+    )
+    inside = jnp.asarray([stays_inside(chain.shape, shift) for shift in chain.shifts])
+    weight = in_problem_order(channels, [channel.weight for channel in channels])
     return GreedyPolicy(
-        operator=chain.reward + jnp.sum(worth, axis=0),
-        rates=jnp.where(inside, weight * ordered("tilted_rate"), 0.0),
-        offsets=ordered("offset"),
-        reservation=reservation,
-        quoted=inside & ordered("quoted"),
+        operator=chain.reward + jnp.sum(jnp.where(inside, weight * quotes.value, 0.0), axis=0),
+        rates=jnp.where(inside, weight * quotes.tilted_rate, 0.0),
+        offsets=quotes.offset,
+        reservation=in_problem_order(channels, [p for p, _ in found]),
+        quoted=inside & quotes.quoted,
     )
 
 
 def _channel_quotes(
     channel: FillChannels, chain: ControlledChain, theta: Array, floor: Array | float
-) -> tuple[Array, OptimalQuote, Array]:
-    """Reservation offsets, optimal quotes and the states in which each flow of a channel is on."""
+) -> tuple[Array, OptimalQuote]:
+    """Reservation offsets and optimal quotes of a channel's flows, inside the limits or not."""
     wide = (slice(None),) + (None,) * len(chain.shape)
     after = jnp.stack([destination(theta, shift) for shift in channel.shifts])
-    inside = jnp.asarray([stays_inside(chain.shape, shift) for shift in channel.shifts])
     p = ((theta[None] - after) / channel.size[wide] + channel.cost) / channel.multiplier[wide]
     low = jnp.maximum(channel.low, floor)
     quotes = QuoteSet(low, jnp.maximum(channel.high, low), channel.tick)
     best = jax.vmap(optimal_quote, in_axes=(0, 0, 0, None, 0))(
         channel.intensity, p, channel.size * channel.multiplier, chain.xi, quotes
     )
-    return p, best, inside
+    return p, best
 
 
 def kink_gap(chain: ControlledChain, policy: GreedyPolicy, before: GreedyPolicy) -> Float[Array, "*state"]:
-    """Σ a (H - Λ(δ)G_ξ(Z(δ - p))) of the flows on ticks, [*state]: what the quotes of `before` lose where `policy` is greedy.
+    """Σ a (H - Λ(δ)G_ξ(Z(δ - p))) of the flows on ticks, [*state]: what the quotes of `before` lose where
+    `policy` is greedy.
 
     0 as long as no tick changes; currency per time.
     """

@@ -2,10 +2,11 @@
 
     B(θ)(i) = ℓ(i) + Σ_f a_f(i) H_f(p_f(i)),     p_f(i) = ((θ(i) - θ(j_f(i)))/z_f + c_f(i))/m_f
 
-State i is a point of the inventory lattice (one axis per asset), j_f(i) = i + shift_f the state after a fill of flow f; a
-flow is off where j_f(i) leaves the lattice. ℓ is the running reward (currency per time), H_f the flow's Hamiltonian,
-c_f the costs and adverse moves of a fill (price), m_f = 1 ± proportional fee, a_f a weight (1 except for CARA with jumps at
-market orders). Finite horizon: ∂θ/∂τ = B(θ) - ρθ in time to go τ; discounted: B(θ) = ρθ; ergodic: B(θ) = g.
+State i is a point of the inventory lattice (one axis per asset), j_f(i) = i + shift_f the state after a fill
+of flow f; a flow is off where j_f(i) leaves the lattice. ℓ is the running reward (currency per time), H_f the
+flow's Hamiltonian, c_f the costs and adverse moves of a fill (price), m_f = 1 ± proportional fee, a_f a
+weight (1 except for CARA with jumps at market orders). Finite horizon: ∂θ/∂τ = B(θ) - ρθ in time to go τ;
+discounted: B(θ) = ρθ; ergodic: B(θ) = g.
 """
 
 from collections.abc import Sequence
@@ -33,7 +34,9 @@ class FillChannels:
     low: Float[Array, " flow"]  # bounds of the offsets, price units, ±inf where there are none
     high: Float[Array, " flow"]
     tick: Float[Array, " flow"] | None  # price units; None: a continuum of offsets
-    scale: Float[Array, " flow"]  # the quote scale δ*(p) - p at the target inventory's costs; inf for a dead flow
+    scale: Float[
+        Array, " flow"
+    ]  # the quote scale δ*(p) - p at the target inventory's costs; inf for a dead flow
     shifts: tuple[Shift, ...] = field(metadata={"static": True})  # lattice steps of each flow
     order: tuple[int, ...] = field(metadata={"static": True})  # place of each flow in the problem
 
@@ -54,12 +57,8 @@ class ControlledChain:
     @property
     def shifts(self) -> tuple[Shift, ...]:
         """The lattice steps of every flow, in the order of the problem."""
-        return in_problem_order(self.channels, [channel.shifts for channel in self.channels])
-
-    @property
-    def sizes(self) -> Float[Array, " flow"]:
-        """The size of every flow in units of the asset, in the order of the problem."""
-        return jnp.stack(in_problem_order(self.channels, [channel.size for channel in self.channels]))
+        placed = {place: shift for c in self.channels for place, shift in zip(c.order, c.shifts, strict=True)}
+        return tuple(placed[place] for place in sorted(placed))
 
     @property
     def value_scale(self) -> Float[Array, ""]:
@@ -68,15 +67,21 @@ class ControlledChain:
         smallest = jnp.min(jnp.stack(scales)) if scales else jnp.asarray(jnp.inf)
         return jnp.where(jnp.isfinite(smallest), smallest, 1.0)
 
+    @property
+    def representable(self) -> Bool[Array, ""]:
+        """Are all its numbers finite?"""
+        numbers = [
+            self.reward,
+            self.terminal,
+            *(x for c in self.channels for x in (c.size, c.cost, c.weight)),
+        ]
+        return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in numbers]))
 
-def in_problem_order(channels: Sequence[FillChannels], grouped: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
-    """One entry per flow, in the order of the problem, from entries grouped by channel."""
-    placed = [
-        (place, entry)
-        for channel, group in zip(channels, grouped, strict=True)
-        for place, entry in zip(channel.order, group, strict=True)
-    ]
-    return tuple(entry for _, entry in sorted(placed, key=lambda pair: pair[0]))
+
+def in_problem_order(channels: Sequence[FillChannels], grouped: Sequence[Array]) -> Array:
+    """[flow, …] in the order of the problem, from one array [flow of the channel, …] per channel."""
+    order = [place for channel in channels for place in channel.order]
+    return jnp.concatenate(grouped)[np.argsort(order)]
 
 
 def destination(theta: Float[Array, "*state"], shift: Shift) -> Float[Array, "*state"]:
@@ -98,7 +103,9 @@ def destination(theta: Float[Array, "*state"], shift: Shift) -> Float[Array, "*s
 
 
 def stays_inside(shape: tuple[int, ...], shift: Shift) -> Bool[np.ndarray, "*state"]:
-    """Where a fill keeps the inventory within its limits (each size by itself: no partial fills, no clipping)."""
+    """Where a fill keeps the inventory within its limits (each size by itself: no partial fills, no
+    clipping).
+    """
     inside = np.ones(shape, dtype=bool)
     for axis, step in enumerate(shift):
         after = np.arange(shape[axis]) + step

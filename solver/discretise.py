@@ -1,8 +1,8 @@
 """From a problem to its controlled chain: the inventory lattice, and every ingredient evaluated on it.
 
-The lattice is that of the fills themselves, so the chain is exact: nothing is approximated here. Its step is one lot;
-for an ergodic problem whose sizes have a common divisor, that divisor, through the target inventory (from any other
-inventory the target could never be reached).
+The lattice is that of the fills themselves, so the chain is exact: nothing is approximated here. Its step is
+one lot; for an ergodic problem whose sizes have a common divisor, that divisor, through the target inventory
+(from any other inventory the target could never be reached).
 """
 
 from math import gcd
@@ -39,7 +39,11 @@ def inventory_lattices(problem: Problem) -> tuple[Lattice, ...]:
         low, high, target = asset.inventory.lots_range()
         sizes = [flow.size for flow in problem.one_sided_flows() if flow.asset == index]
         step = max(gcd(*sizes), 1) if problem.horizon.kind == "ergodic" and sizes else 1
-        lattices.append(Lattice(target - (target - low) // step * step, target + (high - target) // step * step, step, target))
+        lattices.append(
+            Lattice(
+                target - (target - low) // step * step, target + (high - target) // step * step, step, target
+            )
+        )
     return tuple(lattices)
 
 
@@ -50,7 +54,9 @@ def discretise(problem: Problem) -> ControlledChain:
     lot_sizes = [asset.market.lot_size for asset in problem.assets]
     axes = [jnp.asarray(x.lots, float) * lot for x, lot in zip(lattices, lot_sizes, strict=True)]
     states = jnp.stack(jnp.meshgrid(*axes, indexing="ij"), axis=-1)  # [*state, asset], units of the asset
-    target = jnp.stack([x.target * jnp.asarray(lot, float) for x, lot in zip(lattices, lot_sizes, strict=True)])
+    target = jnp.stack(
+        [x.target * jnp.asarray(lot, float) for x, lot in zip(lattices, lot_sizes, strict=True)]
+    )
 
     def on_lattice(function) -> Float[Array, "*state"]:
         flat = jax.vmap(lambda q: jnp.asarray(function(q), float))(states.reshape(-1, len(axes)))
@@ -64,12 +70,22 @@ def discretise(problem: Problem) -> ControlledChain:
 
     def channel(places: list[int]) -> FillChannels:
         members = [flows[place] for place in places]
-        stacked = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(x, float) for x in leaves]), *[f.intensity for f in members])
+        stacked = jax.tree.map(
+            lambda *leaves: jnp.stack([jnp.asarray(x, float) for x in leaves]),
+            *[f.intensity for f in members],
+        )
         size, multiplier = _stack(f.units for f in members), _stack(f.multiplier for f in members)
         neutral = _stack(flow.cost(target) / flow.multiplier for flow in members)
-        free = QuoteSet(_stack(_or(f.intensity.default_min_offset(), -jnp.inf) for f in members), jnp.full(len(members), jnp.inf), None)
-        best = jax.vmap(optimal_quote, in_axes=(0, 0, 0, None, 0))(stacked, neutral, size * multiplier, xi, free)
-        alive = best.quoted & (best.offset > neutral)
+        free = QuoteSet(
+            _stack(_or(f.intensity.default_min_offset(), -jnp.inf) for f in members),
+            jnp.full(len(members), jnp.inf),
+            None,
+        )
+        best = jax.vmap(optimal_quote, in_axes=(0, 0, 0, None, 0))(
+            stacked, neutral, size * multiplier, xi, free
+        )
+        alive = best.quoted & (best.value > 0.0) & (best.tilted_rate > 0.0)
+        decay = size * multiplier * jnp.where(alive, best.tilted_rate, 1.0)  # -H'
         return FillChannels(
             intensity=stacked,
             size=size,
@@ -79,7 +95,7 @@ def discretise(problem: Problem) -> ControlledChain:
             low=_stack(_or(flow.min_offset, -jnp.inf) for flow in members),
             high=_stack(_or(flow.max_offset, jnp.inf) for flow in members),
             tick=None if members[0].tick is None else _stack(flow.tick for flow in members),
-            scale=jnp.where(alive, best.offset - neutral, jnp.inf),
+            scale=jnp.where(alive, best.value / decay, jnp.inf),
             shifts=tuple(_shift(flow, lattices) for flow in members),
             order=tuple(places),
         )
@@ -106,4 +122,6 @@ def _or(value, otherwise: float):
 def _shift(flow: OneSidedFlow, lattices: tuple[Lattice, ...]) -> tuple[int, ...]:
     """The lattice steps of a fill: + on the bid, - on the ask, along the axis of its asset."""
     sign = 1 if flow.side == "bid" else -1
-    return tuple(sign * flow.size // lattice.step if axis == flow.asset else 0 for axis, lattice in enumerate(lattices))
+    return tuple(
+        sign * flow.size // lattice.step if axis == flow.asset else 0 for axis, lattice in enumerate(lattices)
+    )

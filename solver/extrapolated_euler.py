@@ -4,11 +4,12 @@ One linearly implicit Euler step of length η is one iteration of policy evaluat
 
     (1/η - L) e = B(θ),    θ ← θ + e,       L the generator of the greedy policy at the start of the big step
 
-Its error has an expansion in powers of η, so a big step done with 1, 2, …, K small ones gives K values whose combination
-is of order K (Deuflhard 1985; Hairer & Wanner, Solving ODEs II, §IV.9). The difference to the combination of order K-1
-controls the step. The K sequences run side by side as lanes. Every small step solves an M-matrix, however stiff; where a
-quote meets a bound the control shortens the step by itself; where it changes its tick, B has a kink that the lanes can miss near
-the end of a step, so what the old ticks would lose there is added to the estimate.
+Its error has an expansion in powers of η, so a big step done with 1, 2, …, K small ones gives K values whose
+combination is of order K (Deuflhard 1985; Hairer & Wanner, Solving ODEs II, §IV.9). The difference to the
+combination of order K-1 controls the step. The K sequences run side by side as lanes. Every small step solves
+an M-matrix, however stiff; where a quote meets a bound the control shortens the step by itself; where it
+changes its tick, B has a kink that the lanes can miss near the end of a step, so what the old ticks would
+lose there is added to the estimate.
 """
 
 from collections.abc import Sequence
@@ -44,10 +45,12 @@ def start_extrapolated(chain: ControlledChain) -> Marching:
 def march_extrapolated(
     chain: ControlledChain, marching: Marching, outputs: Float[Array, " t"], tolerance: Float[Array, ""]
 ) -> tuple[Marching, Output]:
-    """The solution at the increasing times to go `outputs`; `tolerance` per step, relative to the quote scale."""
+    """The solution at the increasing times to go `outputs`; `tolerance` per step, relative to the quote
+    scale.
+    """
     counts = np.arange(1, ORDER + 1)
-    best = jnp.asarray(extrapolation_weights(list(counts)))
-    difference = best - jnp.asarray(np.concatenate([[0.0], extrapolation_weights(list(counts[1:]))]))
+    best = jnp.asarray(extrapolation_weights(counts.tolist()))
+    difference = best - jnp.asarray(np.concatenate([[0.0], extrapolation_weights(counts[1:].tolist())]))
     lanes = jnp.asarray(counts, float)
     lane_mask = lanes.reshape((-1,) + (1,) * len(chain.shape))
 
@@ -69,7 +72,9 @@ def march_extrapolated(
 
     def advance(marching: Marching, until: Array) -> Marching:
         left = until - marching.now
-        length = jnp.where(2.0 * marching.step >= left, 0.5 * left, marching.step)  # no sliver before an output
+        length = jnp.where(
+            2.0 * marching.step >= left, 0.5 * left, marching.step
+        )  # no sliver before an output
         length = jnp.where(marching.step >= left, left, length)
         proposal, error = big_step(marching.bias, marching.policy.rates, length)
         allowed = tolerance * chain.value_scale + _ROUNDING * jnp.max(jnp.abs(marching.bias))
@@ -79,14 +84,20 @@ def march_extrapolated(
         ratio = estimate / allowed
         finite = jnp.isfinite(ratio) & jnp.all(jnp.isfinite(after.policy.operator))
         accepted = finite & (ratio <= 1.0)
-        factor = jnp.where(finite, jnp.clip(_SAFETY * jnp.maximum(ratio, 1e-30) ** (-1.0 / ORDER), _SHRINK, _GROW), _SHRINK)
+        factor = jnp.where(
+            finite, jnp.clip(_SAFETY * jnp.maximum(ratio, 1e-30) ** (-1.0 / ORDER), _SHRINK, _GROW), _SHRINK
+        )
         step = length * factor
-        step = jnp.where(accepted, jnp.maximum(step, jnp.where(length < marching.step, marching.step, 0.0)), step)
+        step = jnp.where(
+            accepted, jnp.maximum(step, jnp.where(length < marching.step, marching.step, 0.0)), step
+        )
         done = after._replace(
             now=jnp.where(length == left, until, marching.now + length), defect=marching.defect + estimate
         )
         kept = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), done, marching)
-        return kept._replace(step=step, steps=marching.steps + 1, sound=marching.sound & (step > 1e-14 * until))
+        return kept._replace(
+            step=step, steps=marching.steps + 1, sound=marching.sound & (step > 1e-14 * until)
+        )
 
     def to_output(marching: Marching, until: Array) -> tuple[Marching, Output]:
         limit = marching.steps + STEP_LIMIT

@@ -1,4 +1,9 @@
-"""Finite horizons on the host: march to the times a table asks for, or place them, and measure linear lookup between them."""
+"""Finite horizons on the host: march to the times a table asks for, or place them, and measure linear lookup
+between them.
+
+The chosen method marches; where the high-order ones cannot, monotone implicit Euler does, with a status that
+says so.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,19 +14,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from quotegrid.models.problem import Numerics, Problem, TableRequest
+from quotegrid.models.problem import DEFAULT_TIMES, Fault, Numerics, Problem, ProblemError, TableRequest
 from quotegrid.solver.chain import ControlledChain
 from quotegrid.solver.discretise import discretise
 from quotegrid.solver.extrapolated_euler import march_extrapolated, start_extrapolated
 from quotegrid.solver.implicit_euler import march_implicit_euler
 from quotegrid.solver.marching import Marching, Output, start_marching
 from quotegrid.solver.methods import EXTRAPOLATED_EULER, IMPLICIT_EULER, UNIFORMISATION, Choice
+from quotegrid.solver.status import Status
 from quotegrid.solver.time_nodes import interpolation_error, pilot_times, place_nodes, with_checks
 from quotegrid.solver.uniformisation import march_uniformised, start_uniformisation
 
-DEFAULT_TIMES = 101
-MOST_TIMES = 20_001  # nodes that a `max_lookup_error` may lead to
-EULER_STEPS = 2000  # implicit Euler, when numerics.time_steps does not say
+_MOST_TIMES = 20_001  # nodes that a `max_lookup_error` may lead to
+_EULER_STEPS = 2000  # implicit Euler, when numerics.time_steps does not say
 _CHUNK = 32  # output times per compiled call: progress between calls, one shape for all of them
 
 
@@ -44,39 +49,78 @@ class FiniteResult(NamedTuple):
     offset: Float[np.ndarray, "t *state flow"]
     steps: int
     defect: float
-    sound: bool
+    status: Status
+    choice: Choice  # the method that was used in the end
     lookup_error: dict[str, float]
 
 
 def solve_finite(
-    problem: Problem, choice: Choice, numerics: Numerics, table: TableRequest, progress: Callable[[float], None]
+    problem: Problem,
+    choice: Choice,
+    numerics: Numerics,
+    table: TableRequest,
+    progress: Callable[[float], None],
 ) -> FiniteResult:
-    """March `problem` (leaves float64) by the chosen method; must run with double precision on."""
+    """March `problem` (leaves float64) by the chosen method, or by implicit Euler if that fails and may be
+    replaced.
+
+    Runs with double precision on.
+    """
+    result = _solve_by(problem, choice, numerics, table, progress)
+    if result.status is Status.CONVERGED or numerics.method is not None:
+        return result
+    fallback = Choice(
+        IMPLICIT_EULER, f"{choice.method} failed ({result.status}), and this is the monotone fallback"
+    )
+    result = _solve_by(problem, fallback, numerics, table, progress)
+    return (
+        result._replace(status=Status.TOLERANCE_NOT_REACHED) if result.status is Status.CONVERGED else result
+    )
+
+
+def _solve_by(
+    problem: Problem,
+    choice: Choice,
+    numerics: Numerics,
+    table: TableRequest,
+    progress: Callable[[float], None],
+) -> FiniteResult:
     duration = float(problem.horizon.duration)  # type: ignore[union-attr]
     chain, start, fastest = _begin(problem, choice, numerics, duration)
 
     def run(to_go: np.ndarray, share: tuple[float, float]) -> Path:
-        return _march(chain, start, to_go, choice, numerics, lambda f: progress(share[0] + f * (share[1] - share[0])))
+        return _march(
+            chain, start, to_go, choice, numerics, lambda f: progress(share[0] + f * (share[1] - share[0]))
+        )
 
     if isinstance(table.times, tuple):
-        nodes = duration - np.asarray(table.times, float)[::-1]
-        path = run(with_checks(nodes), (0.0, 1.0))
+        path = run(with_checks(duration - np.asarray(table.times, float)[::-1]), (0.0, 1.0))
     else:
         pilot = run(pilot_times(duration, fastest), (0.0, 0.2))
         path = _place_and_march(run, pilot, table)
-    error = {"offset": interpolation_error(path.offset), "value": interpolation_error(path.value)}
-    keep = slice(None, None, 4) if len(path.to_go) > 1 else slice(None)
+    keep = slice(None, None, 4)  # the nodes, without the checks between them
     times = duration - path.to_go[keep][::-1]
     if isinstance(table.times, tuple):
         times = np.asarray(table.times, float)  # to the last bit what was asked for
+    else:
+        times[0] = 0.0
     value, offset = path.value[keep][::-1], path.offset[keep][::-1]
-    return FiniteResult(times, value, offset, path.steps, path.defect, path.sound, error)
+    status = Status.CONVERGED if path.sound else _failure(path, chain)
+    error = {"offset": interpolation_error(path.offset), "value": interpolation_error(path.value)}
+    return FiniteResult(times, value, offset, path.steps, path.defect, status, choice, error)
+
+
+def _failure(path: Path, chain: ControlledChain) -> Status:
+    if not bool(chain.representable):
+        return Status.BADLY_SCALED
+    return Status.TOLERANCE_NOT_REACHED if np.all(np.isfinite(path.value)) else Status.UNBOUNDED_QUOTES
 
 
 def _place_and_march(run: Callable, pilot: Path, table: TableRequest) -> Path:
-    """Spread the nodes; for a `max_lookup_error`, in growing number until the error measured is small enough."""
+    """Spread the nodes; for a `max_lookup_error`, in growing number until the error is small enough."""
     target = table.max_lookup_error
-    count = DEFAULT_TIMES if table.times is None else int(table.times)
+    count = DEFAULT_TIMES if table.times is None else table.times
+    assert isinstance(count, int)
     if target is None:
         return run(with_checks(place_nodes(pilot.to_go, pilot.offset, count)), (0.2, 1.0))
     count = 17
@@ -85,20 +129,21 @@ def _place_and_march(run: Callable, pilot: Path, table: TableRequest) -> Path:
         error = interpolation_error(path.offset)
         if error <= target or not path.sound:
             return path
-        if count >= MOST_TIMES:
-            raise ValueError(
-                f"table.max_lookup_error: {target} cannot be met: with {count} times linear interpolation still errs by {error:.3g} "
-                "(quotes on ticks jump, and no number of times helps); ask for a larger error or for a count of times."
+        if count >= _MOST_TIMES:
+            sentence = (
+                f"{target} cannot be met: with {count} times linear interpolation still errs by {error:.3g} "
+                "(quotes on ticks jump, and no number of times helps); ask for a larger error or for a count."
             )
+            raise ProblemError([Fault("table.max_lookup_error", sentence)])
         # the error falls like 1/count²; aim a little below the target
-        count = min(MOST_TIMES, max(int(1.1 * count * np.sqrt(error / float(target))), 2 * count))
+        count = min(_MOST_TIMES, max(int(1.1 * count * np.sqrt(error / float(target))), 2 * count))
 
 
 def _begin(
     problem: Problem, choice: Choice, numerics: Numerics, duration: float
 ) -> tuple[ControlledChain, Marching, float]:
     """The chain, the march at the terminal condition, and the fastest time scale there."""
-    steps = EULER_STEPS if numerics.time_steps is None else numerics.time_steps
+    steps = _EULER_STEPS if numerics.time_steps is None else numerics.time_steps
     parameter = {UNIFORMISATION: choice.decay, IMPLICIT_EULER: duration / steps}.get(choice.method, 0.0)
     chain, start, fastest = _start_kernel(problem, jnp.asarray(parameter, float), choice.method)
     return chain, start, float(fastest)
@@ -118,7 +163,12 @@ def _start_kernel(problem: Problem, parameter: Array, method: str) -> tuple[Cont
 
 
 def _march(
-    chain: ControlledChain, start: Marching, to_go: np.ndarray, choice: Choice, numerics: Numerics, progress: Callable
+    chain: ControlledChain,
+    start: Marching,
+    to_go: np.ndarray,
+    choice: Choice,
+    numerics: Numerics,
+    progress: Callable,
 ) -> Path:
     """Run the march through `to_go` (increasing, from 0) in chunks of one shape."""
     count = len(to_go)
@@ -127,7 +177,9 @@ def _march(
     marching, pieces = start, []
     for begin in range(0, len(padded), _CHUNK):
         outputs = jnp.asarray(padded[begin : begin + _CHUNK])
-        marching, piece = _march_kernel(chain, marching, outputs, jnp.asarray(parameter, float), choice.method)
+        marching, piece = _march_kernel(
+            chain, marching, outputs, jnp.asarray(parameter, float), choice.method
+        )
         pieces.append([np.asarray(part) for part in piece])
         progress(min(1.0, float(to_go[min(begin + _CHUNK, count) - 1]) / float(to_go[-1] or 1.0)))
         if not bool(marching.sound):

@@ -2,15 +2,16 @@
 
     H(p) = sup_δ Λ(δ) G_ξ(Z (δ - p)),     G_ξ(x) = (1 - exp(-ξx))/ξ,  G_0(x) = x
 
-over the offsets δ that the flow may quote: all, an interval, or the multiples of a tick inside it. Z = z·m is the
-effective size (size in units of the asset times 1 ± proportional fee) and p the reservation offset. The unconstrained
-optimum solves the first-order condition
+over the offsets δ that the flow may quote: all, an interval, or the multiples of a tick inside it. Z = z·m is
+the effective size (size in units of the asset times 1 ± proportional fee) and p the reservation offset. The
+unconstrained optimum solves the first-order condition
 
     F(δ) = δ - p - ln(1 + ξZ/h(δ))/(ξZ) = 0,     h = -Λ'/Λ,
 
-whose left side increases in δ where Λ is fair (ΛΛ'' < 2Λ'² - ξZΛΛ'); the objective rises before the root and falls after
-it, so that bounds clip and ticks leave two candidates. Envelope theorem: dH/dp = -Z w(p) with the *tilted* intensity
-w = Λ(δ*) exp(-ξZ(δ* - p)), the rate at which the controlled chain moves (Guéant 2017, §3; Bergault & Guéant 2021).
+whose left side increases in δ where Λ is fair (ΛΛ'' < 2Λ'² - ξZΛΛ'); the objective rises before the root and
+falls after it, so that bounds clip and ticks leave two candidates. Envelope theorem: dH/dp = -Z w(p) with the
+*tilted* intensity w = Λ(δ*) exp(-ξZ(δ* - p)), the rate at which the controlled chain moves (Guéant 2017, §3;
+Bergault & Guéant 2021).
 """
 
 from typing import Any, NamedTuple
@@ -28,7 +29,9 @@ _TIE_SLACK = 8 * float(np.finfo(np.float64).eps)  # two ticks whose values agree
 
 
 class QuoteSet(NamedTuple):
-    """The offsets a flow may quote: [low, high], and only multiples of `tick` if that is not None (price units)."""
+    """The offsets a flow may quote: [low, high], and only multiples of `tick` if that is not None (price
+    units).
+    """
 
     low: Float[Array, "..."]
     high: Float[Array, "..."]
@@ -87,7 +90,9 @@ def _terms(intensity: AbstractIntensity, p: Array, size: Array, xi: Array, offse
 
 
 def _stationary_offset(intensity: AbstractIntensity, p: Array, size: Array, xi: Array) -> Array:
-    """The root of F: in closed form where the intensity has one, else by Newton's method kept inside a bracket."""
+    """The root of F: in closed form where the intensity has one, else by Newton's method kept inside a
+    bracket.
+    """
     closed = intensity.optimal_offset(p, size, xi)
     if closed is not None:
         return closed
@@ -146,14 +151,15 @@ def hamiltonian(
     max_offset: float | None = None,
     tick: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """H(p) and the optimal offset of one flow, for numbers and NumPy arrays (float64 whatever JAX's settings).
+    """H(p) and the optimal offset of one flow, for numbers and NumPy arrays (float64 whatever JAX's
+    settings).
 
     Args:
         intensity: fill intensity Λ of the offset.
         p: reservation offsets, any shape, price units.
         size: size z of a fill in units of the asset (times 1 ± proportional fee, where there is one).
-        xi: risk aversion ξ of the fill, per currency; 0 is risk-neutral.
-        min_offset, max_offset: bounds inside the sup, price units (the intensity's own default lower bound applies).
+        xi: risk aversion ξ of the fill, per currency; 0 is risk-neutral. min_offset, max_offset: bounds
+        inside the sup, price units (the intensity's own default lower bound applies).
         tick: restrict the offsets to the multiples of it, price units.
 
     Returns:
@@ -171,7 +177,9 @@ def hamiltonian(
     if tick is not None and not empty:
         empty = np.ceil(low / tick - _TICK_SLACK) > np.floor(high / tick + _TICK_SLACK)
     if empty:
-        raise ValueError(f"hamiltonian: no offset lies within [{low}, {high}] (tick {tick}); widen the bounds.")
+        raise ValueError(
+            f"hamiltonian: no offset lies within [{low}, {high}] (tick {tick}); widen the bounds."
+        )
     with jax.enable_x64(True):
         leaves = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), intensity)
         arguments = (leaves, *(jnp.asarray(x, jnp.float64) for x in (p, size, xi, low, high)))

@@ -2,8 +2,9 @@
 
     θ(τ + η) - η B(θ(τ + η)) = θ(τ)
 
-First order in η and monotone: comparison, hence the sup-norm bounds of the equation, hold at any step. It is the
-reference for the high-order route and what is left when that one cannot meet its tolerance; equal steps between outputs.
+First order in η and monotone: comparison, hence the sup-norm bounds of the equation, hold at any step. It is
+the reference for the high-order route and what is left when that one cannot meet its tolerance; equal steps
+between outputs.
 """
 
 import jax

@@ -2,12 +2,13 @@
 
     (κ(i) + Σ_f r_f(i)) x(i) - Σ_f r_f(i) x(i + shift_f) = b(i),     r ≥ 0, κ ≥ 0
 
-κ is a killing rate (a discount, one over a time step, or the passage to a reference state). Eliminating a state hands its
-killing and its transitions on to its neighbours (Grassmann, Taksar & Heyman 1985, for the stationary distribution): every
-pivot is a sum of non-negative numbers, so x has componentwise relative accuracy when b ≥ 0, however stiff the rates.
+κ is a killing rate (a discount, one over a time step, or the passage to a reference state). Eliminating a
+state hands its killing and its transitions on to its neighbours (Grassmann, Taksar & Heyman 1985, for the
+stationary distribution): every pivot is a sum of non-negative numbers, so x has componentwise relative
+accuracy when b ≥ 0, however stiff the rates.
 
-One step up and one down: *cyclic reduction* eliminates every state's two neighbours at once, log2(n) rounds of vector work.
-Wider shifts: banded elimination, row by row.
+One step up and one down: *cyclic reduction* eliminates every state's two neighbours at once, log2(n) rounds
+of vector work. Wider shifts: banded elimination, row by row.
 """
 
 from math import prod
@@ -77,9 +78,7 @@ def _reduce(below: Array, above: Array, killing: Array) -> ReductionFactors:
     while distance < killing.size:
         leaving = 1.0 / jnp.where(killing + below + above > 0.0, killing + below + above, 1.0)
         share_below, share_above = below * _below(leaving, distance), above * _above(leaving, distance)
-        killing = (
-            killing + share_below * _below(killing, distance) + share_above * _above(killing, distance)
-        )
+        killing = killing + share_below * _below(killing, distance) + share_above * _above(killing, distance)
         below, above = share_below * _below(below, distance), share_above * _above(above, distance)
         from_below.append(share_below)
         from_above.append(share_above)
@@ -96,7 +95,7 @@ def _solve_reduced(factors: ReductionFactors, right: Array) -> Array:
 
 
 def _eliminate_band(rows: Array, flat: list[int], killing: Array) -> BandFactors:
-    """Eliminate the states in order; row i keeps its rates to i-band … i+band (the middle entry is not used)."""
+    """Eliminate the states in order; row i keeps its rates to i-band … i+band (the middle is not used)."""
     count, band = killing.size, max(abs(step) for step in flat)
     table = jnp.zeros((count, 2 * band + 1))
     for f, step in enumerate(flat):
@@ -129,7 +128,7 @@ def _eliminate_band(rows: Array, flat: list[int], killing: Array) -> BandFactors
 
 
 def _solve_band(factors: BandFactors, right: Array) -> Array:
-    count, band = factors.handed_on.shape
+    band = factors.handed_on.shape[1]
 
     def forward(window: Array, row: tuple) -> tuple:
         share, entering = row
@@ -157,8 +156,9 @@ def solve_with_reference(
 ) -> tuple[Float[Array, "*state"], Float[Array, ""]]:
     """x with x = 0 at the reference state and the constant γ that makes κx - Lx = right - γ solvable.
 
-    With x⁰ and τ the rewards `right` and the time collected before the reference state is reached, x = x⁰ - γτ and the
-    reference state's own equation gives γ. Every state must be able to reach the reference, or τ is infinite.
+    With x⁰ and τ the rewards `right` and the time collected before the reference state is reached, x = x⁰ -
+    γτ and the reference state's own equation gives γ. Every state must be able to reach the reference, or τ
+    is infinite.
     """
     others = jnp.ones(killing.shape).at[reference].set(0.0)
     arriving = jnp.stack([_leads_to(reference, shift, killing.shape) for shift in shifts])

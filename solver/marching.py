@@ -2,8 +2,9 @@
 
     ∂θ/∂τ = B(θ),   θ(0) = terminal value
 
-B does not see a constant added to θ, so a march carries the *bias* θ - level (0 at the target inventory) and the level apart:
-quotes are differences of the bias and keep their digits however large the accumulated value grows.
+B does not see a constant added to θ, so a march carries the *bias* θ - level (0 at the target inventory) and
+the level apart: quotes are differences of the bias and keep their digits however large the accumulated value
+grows.
 """
 
 from typing import NamedTuple
@@ -24,7 +25,9 @@ class Marching(NamedTuple):
     now: Float[Array, ""]  # time to go reached
     step: Float[Array, ""]  # the next step, time
     steps: Int[Array, ""]  # steps taken, the rejected ones included
-    defect: Float[Array, ""]  # sum of the estimated errors of the steps, currency: B's flow is a sup-norm contraction
+    defect: Float[
+        Array, ""
+    ]  # sum of the estimated errors of the steps, currency: B's flow is a sup-norm contraction
     sound: Bool[Array, ""]  # False once steps became too short, a number infinite, or a policy did not settle
 
     def moved(self, chain: ControlledChain, theta: Array) -> "Marching":

@@ -1,16 +1,14 @@
 """Which algorithm solves a problem, and why: asked of the problem, or named by the user.
 
-| method             | horizon                | equation                                                          |
-| ------------------ | ---------------------- | ----------------------------------------------------------------- |
-| policy-iteration   | ergodic, discounted    | any                                                               |
-| uniformisation     | finite                 | linear in exp(κθ): exponential, one κ = k/(z m), unbounded offsets |
-| extrapolated-euler | finite                 | any                                                               |
-| implicit-euler     | finite                 | any; first order, the reference                                   |
+policy-iteration     ergodic and discounted horizons, any equation
+uniformisation       finite; linear in exp(κθ): exponential, one κ = k/(z m), unbounded continuous offsets
+extrapolated-euler   finite, any equation
+implicit-euler       finite, any equation; first order, the reference
 """
 
 from typing import NamedTuple
 
-from quotegrid.models.problem import Problem
+from quotegrid.models.problem import Fault, Problem, ProblemError
 
 POLICY_ITERATION = "policy-iteration"
 UNIFORMISATION = "uniformisation"
@@ -32,37 +30,47 @@ def choose_method(problem: Problem, requested: str | None) -> Choice:
     """The method for a problem with concrete numbers.
 
     Raises:
-        ValueError: the requested method does not fit the problem; says why and what would.
+        ProblemError: the requested method does not fit the problem; says why and what would.
     """
     finite = problem.horizon.kind == "finite"
     allowed = _FINITE if finite else _STATIONARY
     if requested is not None and requested not in allowed:
-        raise ValueError(
-            f'numerics.method: "{requested}" does not solve a problem with horizon.kind = "{problem.horizon.kind}"; '
-            f"allowed here: {', '.join(allowed)}. Leave the key out to let quotegrid choose."
+        raise _unfit(
+            f"{requested!r} does not solve a problem with horizon.kind = {problem.horizon.kind!r}; allowed "
+            f"here: {', '.join(allowed)}. Leave the key out to let quotegrid choose."
         )
     if not finite:
         return Choice(POLICY_ITERATION, "stationary problems are solved by Howard's policy iteration")
     decay, obstacle = linear_decay(problem)
     if requested == UNIFORMISATION and decay is None:
-        raise ValueError(
-            f'numerics.method: "{UNIFORMISATION}" needs a linear equation, and here {obstacle}; '
-            f'use "{EXTRAPOLATED_EULER}" or leave the key out.'
+        raise _unfit(
+            f"{UNIFORMISATION!r} needs a linear equation, and here {obstacle}; use {EXTRAPOLATED_EULER!r} or "
+            "leave the key out."
         )
     if requested is not None:
         return Choice(requested, "named in numerics.method", decay)
     if decay is not None:
-        return Choice(UNIFORMISATION, "the equation is linear in exp(κθ): exponential fills with one k per unit of size", decay)
+        return Choice(
+            UNIFORMISATION,
+            "the equation is linear in exp(κθ): exponential fills with one k per unit of size",
+            decay,
+        )
     return Choice(EXTRAPOLATED_EULER, f"the equation is not linear: {obstacle}")
 
 
+def _unfit(sentence: str) -> ProblemError:
+    return ProblemError([Fault("numerics.method", sentence)])
+
+
 def linear_decay(problem: Problem) -> tuple[float | None, str]:
-    """κ = k/(z m) if the finite-horizon equation is linear in exp(κθ); otherwise None and what stands against it."""
+    """κ = k/(z m) if the finite-horizon equation is linear in exp(κθ); otherwise None and what stands against
+    it.
+    """
     decays: list[float] = []
     for flow in problem.one_sided_flows():
         hazard = flow.intensity.constant_hazard()
         if hazard is None:
-            return None, f"the {flow.intensity.kind} intensity of {flow.label} is not exponential"
+            return None, f"the intensity of {flow.label} is not exponential"
         if flow.tick is not None:
             return None, f"{flow.label} quotes on ticks"
         if flow.min_offset is not None or flow.max_offset is not None:

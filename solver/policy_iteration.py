@@ -2,15 +2,17 @@
 
     ergodic      B(θ)(i) = g,  θ(target) = 0          discounted   B(θ)(i) = ρ θ(i)
 
-One iteration takes the greedy policy of θ and evaluates it, in the form of a correction: L e - ρe = -(B(θ) - ρθ - g).
-With ξ = 0 this is Howard's iteration for a Markov decision process; with ξ > 0 it is Newton's method on B, whose
-linearisation is again a generator. Three safeguards make it work from any start:
+One iteration takes the greedy policy of θ and evaluates it, in the form of a correction: L e - ρe = -(B(θ) -
+ρθ - g). With ξ = 0 this is Howard's iteration for a Markov decision process; with ξ > 0 it is Newton's method
+on B, whose linearisation is again a generator. Three safeguards make it work from any start:
 
-- *a compact set of quotes*: offsets are kept above a floor, so no Hamiltonian overflows; the floor is lowered until it does
-  not bind at the solution, and the answer is that of the problem's own quotes;
-- *damping*: where H is not convex (ξ > 0), a step that worsens the residual is taken back and repeated with a killing rate,
-  which is one implicit Euler step in time; the rate fades as steps succeed (pseudo-transient continuation);
-- *a relative stopping rule*: the last correction, per unit, is small against the quote scale, or the residual is rounding.
+- *a compact set of quotes*: offsets are kept above a floor, so no Hamiltonian overflows; the floor is lowered
+  until it does not bind at the solution, and the answer is that of the problem's own quotes;
+- *damping*: where H is not convex (ξ > 0), a step that worsens the residual is taken back and repeated with a
+  killing rate, which is one implicit Euler step in time; the rate fades as steps succeed (pseudo-transient
+  continuation);
+- *a relative stopping rule*: the last correction, per unit, is small against the quote scale, or the residual
+  is rounding.
 """
 
 from typing import NamedTuple
@@ -27,6 +29,7 @@ from quotegrid.solver.starting_values import asinh_start
 ITERATION_LIMIT = 500
 _FLOOR_MARGIN = 30.0  # the floor's first distance below the lowest cost of a fill, in quote scales
 _ROUNDING = 4e-15  # residuals below this fraction of the terms they are made of are rounding
+_HOPELESS_DAMPING = 1e12  # no step of any length is accepted
 _SETTLED_DAMPING = 1e-3  # a killing rate below this fraction of the fastest fills is dropped
 
 
@@ -84,7 +87,8 @@ def policy_iteration(
         policy = greedy_policy(chain, state.candidate, state.floor)
         new_merit = merit(state.candidate, policy)
         negligible = new_merit <= 1e-9 * chain.value_scale
-        taken = (state.iterations == 0) | (chain.xi == 0.0) | (new_merit <= state.merit) | negligible
+        better = (chain.xi == 0.0) | (new_merit <= state.merit) | negligible
+        taken = (state.iterations == 0) | (better & jnp.all(jnp.isfinite(policy.operator)))
         theta, policy, new_merit = jax.tree.map(
             lambda new, old: jnp.where(taken, new, old),
             (state.candidate, policy, new_merit),
@@ -92,9 +96,13 @@ def policy_iteration(
         )
         activity = jnp.max(jnp.sum(policy.rates, axis=0), initial=0.0)
         faded = jnp.where(state.killing < _SETTLED_DAMPING * activity, 0.0, 0.1 * state.killing)
-        damping = jnp.where(taken, faded, jnp.maximum(10.0 * state.killing, 10.0 * _SETTLED_DAMPING * activity))
+        damping = jnp.where(
+            taken, faded, jnp.maximum(10.0 * state.killing, 10.0 * _SETTLED_DAMPING * activity)
+        )
         settled = (state.step <= tolerance) & (state.killing == 0.0)
-        rounding = jnp.all(jnp.abs(residual(theta, policy)) <= _ROUNDING * _terms(chain, theta, policy, discount))
+        rounding = jnp.all(
+            jnp.abs(residual(theta, policy)) <= _ROUNDING * _terms(chain, theta, policy, discount)
+        )
         done = taken & (settled | rounding)
         lower = done & _binds(chain, policy, state.floor)
         step = correction(theta, policy, damping)
@@ -112,7 +120,10 @@ def policy_iteration(
         )
 
     def unfinished(state: _State) -> Array:
-        sound = jnp.all(jnp.isfinite(state.policy.operator)) & jnp.all(jnp.isfinite(state.candidate))
+        hopeless = state.killing > _HOPELESS_DAMPING * jnp.max(
+            jnp.sum(state.policy.rates, axis=0), initial=0.0
+        )
+        sound = jnp.all(jnp.isfinite(state.policy.operator)) & ~hopeless
         return ~state.converged & (state.iterations < ITERATION_LIMIT) & sound
 
     zero, far = jnp.zeros(()), jnp.asarray(jnp.inf)
@@ -153,8 +164,8 @@ def _binds(chain: ControlledChain, policy: GreedyPolicy, floor: Array) -> Bool[A
     if not tick:
         return jnp.zeros((), bool)
     wide = (slice(None),) + (None,) * len(chain.shape)
-    ticks = jnp.stack(in_problem_order(chain.channels, tick))[wide]
-    low = jnp.stack(in_problem_order(chain.channels, [c.low for c in chain.channels]))[wide]
+    ticks = in_problem_order(chain.channels, tick)[wide]
+    low = in_problem_order(chain.channels, [c.low for c in chain.channels])[wide]
     return jnp.any(policy.quoted & (policy.offsets <= floor + ticks) & (policy.offsets > low))
 
 

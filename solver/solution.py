@@ -41,10 +41,13 @@ class Solution:
     status: Status
     method: str
     method_reason: str
-    residual: float  # stationary: max |B(θ) - ρθ - g|, currency per time; finite: sum of the steps' estimated errors, currency
+    # stationary: max |B(θ) - ρθ - g|, currency per time; finite: sum of the steps' estimated errors, currency
+    residual: float
     iterations: int  # policy iterations, or time steps
     certificate: dict
-    lookup_error: dict | None  # largest error of linear interpolation between the times: offset (price), value (currency)
+    lookup_error: (
+        dict | None
+    )  # largest error of linear interpolation between the times: offset (price), value (currency)
     notes: tuple[str, ...] = ()
     hedge_rate: None = None
     market_order: None = None

@@ -1,11 +1,13 @@
 """A closed-form start for policy iteration: the Riccati slope, bent by an asinh.
 
-Replace the lattice by a continuum and H_f by its second-order expansion at the neutral costs c_f. With the slope x = θ'(q)
-and S = Σ_f a_f H_f''(c_f)/m_f², the stationary equation becomes ½ S x² = max ℓ - ℓ(q), the Riccati solution (Bergault,
-Evangelista, Guéant & Vieira 2021). True Hamiltonians grow faster than their parabola, so far from the target the slope
-grows only like a logarithm (for exponential intensities exactly like an asinh: Σ H = 2C cosh(kx)):
+Replace the lattice by a continuum and H_f by its second-order expansion at the neutral costs c_f. With the
+slope x = θ'(q) and S = Σ_f a_f H_f''(c_f)/m_f², the stationary equation becomes ½ S x² = max ℓ - ℓ(q), the
+Riccati solution (Bergault, Evangelista, Guéant & Vieira 2021). True Hamiltonians grow faster than their
+parabola, so far from the target the slope grows only like a logarithm. For equal exponential intensities Σ H
+= 2C cosh(kx), S = 2Ck² and the slope is exactly
 
-    θ'(q) = -sign(q - q*) s̄ asinh(sqrt(2 (max ℓ - ℓ(q))/S)/s̄),     s̄ = the mean quote scale.
+    θ'(q) = -sign(q - q*) 2 s̄ asinh(sqrt(2 (max ℓ - ℓ(q))/S)/(2 s̄)),     s̄ = 1/k; else the mean quote
+    scale.
 """
 
 import jax
@@ -27,7 +29,8 @@ def asinh_start(chain: ControlledChain) -> Float[Array, "*state"]:
         reward = chain.reward[line]
         middle = 0.5 * (reward[1:] + reward[:-1])
         best = jnp.argmax(reward)
-        steep = scale * jnp.arcsinh(jnp.sqrt(2.0 * (jnp.max(reward) - middle) / curvature) / scale)
+        riccati = jnp.sqrt(2.0 * (jnp.max(reward) - middle) / curvature)
+        steep = 2.0 * scale * jnp.arcsinh(riccati / (2.0 * scale))
         slope = jnp.where(jnp.arange(length - 1) >= best, -steep, steep)
         unit = _unit(chain, axis)
         values = jnp.concatenate([jnp.zeros(1), jnp.cumsum(slope * unit)])
@@ -48,16 +51,24 @@ def _unit(chain: ControlledChain, axis: int) -> Array:
 
 
 def _curvature(chain: ControlledChain, axis: int) -> tuple[Array, Array]:
-    """S and s̄ along an axis: second differences of the Hamiltonians over one quote scale, at the target inventory."""
+    """S and s̄ along an axis: second differences of the Hamiltonians over one quote scale, at the target
+    inventory.
+    """
     curvature, weighted = jnp.zeros(()), jnp.zeros(())
     for channel in chain.channels:
         scale = jnp.where(jnp.isfinite(channel.scale), channel.scale, 1.0)
         if channel.tick is not None:
             scale = jnp.maximum(scale, 2.0 * channel.tick)
         place = (slice(None), *chain.target)
-        p = channel.cost[place][:, None] / channel.multiplier[:, None] + scale[:, None] * jnp.array([[-1.0, 0.0, 1.0]])
+        p = channel.cost[place][:, None] / channel.multiplier[:, None] + scale[:, None] * jnp.array(
+            [[-1.0, 0.0, 1.0]]
+        )
         found = jax.vmap(optimal_quote, in_axes=(0, 0, 0, None, 0))(
-            channel.intensity, p, channel.size * channel.multiplier, chain.xi, QuoteSet(channel.low, channel.high, channel.tick)
+            channel.intensity,
+            p,
+            channel.size * channel.multiplier,
+            chain.xi,
+            QuoteSet(channel.low, channel.high, channel.tick),
         )
         value = found.value
         second = (value[:, 0] - 2.0 * value[:, 1] + value[:, 2]) / scale**2 / channel.multiplier**2
@@ -68,4 +79,6 @@ def _curvature(chain: ControlledChain, axis: int) -> tuple[Array, Array]:
         curvature = curvature + jnp.sum(second)
         weighted = weighted + jnp.sum(second * scale)
     known = curvature > 0.0
-    return jnp.where(known, curvature, 1.0), jnp.where(known, weighted / jnp.where(known, curvature, 1.0), 1.0)
+    return jnp.where(known, curvature, 1.0), jnp.where(
+        known, weighted / jnp.where(known, curvature, 1.0), 1.0
+    )

@@ -22,17 +22,29 @@ class Status(StrEnum):
 
 _SENTENCES = {
     Status.CONVERGED: "The equation is solved to the tolerance asked for.",
-    Status.ITERATION_LIMIT: "Policy iteration did not settle within its iteration limit; loosen numerics.tolerance or report "
-    "the problem file.",
-    Status.TOLERANCE_NOT_REACHED: "The time steps could not be made small enough for the tolerance; loosen numerics.tolerance or "
-    'raise numerics.time_steps with method = "implicit-euler".',
-    Status.UNBOUNDED_QUOTES: "The best quotes run away: a fill is worth so much at some inventory that the intensity overflows "
-    "there; bound the offsets (min_offset), lower the penalties or narrow the inventory limits.",
-    Status.NOT_COMMUNICATING: "The target inventory cannot be reached from every inventory, so there is no long-run average that "
-    "all of them share; let both sides trade, or use a finite or discounted horizon.",
-    Status.ILL_POSED: "The ergodic problem has no solution: at some inventory the risk grows faster than any quote can pay; "
-    "narrow the inventory limits, lower the risk aversion, or use a finite horizon.",
-    Status.BADLY_SCALED: "The numbers leave the range of double precision; check the units of time, price and lot size.",
+    Status.ITERATION_LIMIT: (
+        "Policy iteration did not settle within its limit; loosen numerics.tolerance, or ease what is "
+        "extreme in the problem (penalties, limits, rates)."
+    ),
+    Status.TOLERANCE_NOT_REACHED: (
+        "The time steps could not be made small enough for the tolerance; loosen numerics.tolerance, or "
+        "take method = 'implicit-euler' with time_steps."
+    ),
+    Status.UNBOUNDED_QUOTES: (
+        "The best quotes run away: a fill is worth so much at some inventory that the intensity overflows "
+        "there; bound the offsets (min_offset), lower the penalties or narrow the inventory limits."
+    ),
+    Status.NOT_COMMUNICATING: (
+        "The target inventory cannot be reached from every inventory, so there is no long-run average that "
+        "all of them share; let both sides trade, or use a finite or discounted horizon."
+    ),
+    Status.ILL_POSED: (
+        "The ergodic problem has no solution: at some inventory the risk grows faster than any quote can "
+        "pay; narrow the inventory limits, lower the risk aversion, or use a finite horizon."
+    ),
+    Status.BADLY_SCALED: (
+        "The problem leaves the range of double precision; check the units of time, price and lot size."
+    ),
 }
 
 

@@ -1,8 +1,9 @@
 """Where a finite-horizon table keeps its times, and what linear interpolation between them costs.
 
-The error of linear interpolation on an interval of length Δ is at most Δ²/8·|δ''|, so for a given count the largest error is
-least when every interval holds the same share of ∫ sqrt|δ''| dt (de Boor 1973). The offsets turn fastest shortly before the
-end, on the time scale of the fills there, while far from it they stand still: uniform times waste their nodes.
+The error of linear interpolation on an interval of length Δ is at most Δ²/8·|δ''|, so for a given count the
+largest error is least when every interval holds the same share of ∫ sqrt|δ''| dt (de Boor 1973). The offsets
+turn fastest shortly before the end, on the time scale of the fills there, while far from it they stand still:
+uniform times waste their nodes.
 """
 
 import numpy as np
@@ -15,19 +16,25 @@ _EVEN_SHARE = 0.05  # of the nodes spread evenly, so that no interval is left wi
 def pilot_times(duration: float, fastest: float) -> Float[np.ndarray, " t"]:
     """Times to go at which to look first: geometric from the fastest time scale on, and evenly spaced."""
     shortest = min(max(fastest, 1e-12 * duration), 0.1 * duration)
-    return np.unique(np.concatenate([np.geomspace(shortest, duration, _PILOT), np.linspace(0.0, duration, 33)]))
+    return np.unique(
+        np.concatenate([np.geomspace(shortest, duration, _PILOT), np.linspace(0.0, duration, 33)])
+    )
 
 
 def place_nodes(
     times: Float[np.ndarray, " t"], offsets: Float[np.ndarray, "t *rest"], count: int
 ) -> Float[np.ndarray, " count"]:
-    """`count` times to go from times[0] to times[-1] that share out the curvature of the pilot's offsets evenly."""
+    """`count` times to go from times[0] to times[-1] that share out the curvature of the pilot's offsets
+    evenly.
+    """
     flat = offsets.reshape(len(times), -1)
     widths = np.diff(times)
     slopes = np.diff(flat, axis=0) / widths[:, None]
     turn = np.abs(np.diff(slopes, axis=0)) / (0.5 * (widths[1:] + widths[:-1]))[:, None]
     curvature = np.max(np.nan_to_num(turn, nan=0.0), axis=1, initial=0.0)
-    density = np.sqrt(np.concatenate([curvature[:1], np.maximum(curvature[1:], curvature[:-1]), curvature[-1:]]))
+    density = np.sqrt(
+        np.concatenate([curvature[:1], np.maximum(curvature[1:], curvature[:-1]), curvature[-1:]])
+    )
     mass = density * widths
     total = mass.sum()
     span = times[-1] - times[0]
@@ -48,7 +55,9 @@ def with_checks(nodes: Float[np.ndarray, " n"]) -> Float[np.ndarray, " m"]:
 
 
 def interpolation_error(values: Float[np.ndarray, "m *rest"]) -> float:
-    """The largest error of interpolating linearly from every fourth value to the three between (`with_checks`)."""
+    """The largest error of interpolating linearly from every fourth value to the three between
+    (`with_checks`).
+    """
     if len(values) < 5:
         return 0.0
     left, right = values[:-1:4], values[4::4]

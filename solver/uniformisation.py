@@ -1,19 +1,20 @@
 """Finite horizon, linear equations: positive uniformisation in locally rescaled variables.
 
-With exponential intensities, one ratio κ = k/(z m) for all flows and unbounded continuous offsets, every Hamiltonian is
-H_f = (a w_f/κ) exp(-κ(θ(i) - θ(j))), so that v = exp(κθ) solves a linear equation (Guéant, Lehalle & Fernandez-Tapia 2013,
-Cartea & Jaimungal 2015, for one size and equal k):
+With exponential intensities, one ratio κ = k/(z m) for all flows and unbounded continuous offsets, every
+Hamiltonian is H_f = (a w_f/κ) exp(-κ(θ(i) - θ(j))), so that v = exp(κθ) solves a linear equation (Guéant,
+Lehalle & Fernandez-Tapia 2013, Cartea & Jaimungal 2015, for one size and equal k):
 
     ∂v/∂τ = M v,    M = κ diag(ℓ) + Σ_f (rates at equal θ).
 
-A step starts from u = 1, with M similar-transformed by exp(κθ) at its start; then M's off-diagonal entries are the fill rates
-there, M = -c + P with P ≥ 0, and
+A step starts from u = 1, with M similar-transformed by exp(κθ) at its start; then M's off-diagonal entries
+are the fill rates there, M = -c + P with P ≥ 0, and
 
     u(h) = e^{-ch} Σ_n (hP)^n/n! 1,    θ ← θ + ln(u)/κ.
 
-Every term is non-negative, so nothing cancels and θ keeps its relative accuracy; only differences of neighbouring θ are
-exponentiated, so nothing overflows however long the horizon (Jensen 1953; Grassmann 1977). The tail after n terms is at
-most (hX/(n+1-hX)) times the largest term, X the largest row sum of P, and u ≥ e^{-ch}: the series stops when that is rounding.
+Every term is non-negative, so nothing cancels and θ keeps its relative accuracy; only differences of
+neighbouring θ are exponentiated, so nothing overflows however long the horizon (Jensen 1953; Grassmann 1977).
+The tail after n terms is at most (hX/(n+1-hX)) times the largest term, X the largest row sum of P, and u ≥
+e^{-ch}: the series stops when that is rounding.
 """
 
 import jax
@@ -25,7 +26,9 @@ from quotegrid.solver.marching import Marching, Output, start_marching
 
 _LONGEST = 16.0  # hX of a step: sums stay below e^16, and about 50 terms are needed
 _TAIL = 2e-17
-_STEP_ROUNDING = 1e-15  # of 1/κ and of the bias, in one step: sums of positive terms, a logarithm, an addition
+_STEP_ROUNDING = (
+    1e-15  # of 1/κ and of the bias, in one step: sums of positive terms, a logarithm, an addition
+)
 _STEEPEST = 600.0  # largest κ(θ(i) - θ(j)) that is exponentiated
 _STATIONARY = 1e-14  # relative spread of B(θ) at which only the level still moves
 
@@ -33,12 +36,14 @@ _STATIONARY = 1e-14  # relative spread of B(θ) at which only the level still mo
 def start_uniformisation(chain: ControlledChain, decay: Float[Array, ""]) -> Marching:
     """The terminal condition under its steepest admissible envelope; `decay` is κ, per currency.
 
-    Where θ falls by more than 600/κ to a neighbour, the neighbour's first fill outweighs what v was by e^600: raising v there to
-    the envelope changes no digit at any later time.
+    Where θ falls by more than 600/κ to a neighbour, the neighbour's first fill outweighs what v was by e^600:
+    raising v there to the envelope changes no digit at any later time.
     """
     theta = chain.terminal
     for axis, length in enumerate(chain.shape):
-        ramp = (jnp.arange(length, dtype=float) * _STEEPEST / decay).reshape([-1 if a == axis else 1 for a in range(theta.ndim)])
+        ramp = (jnp.arange(length, dtype=float) * _STEEPEST / decay).reshape(
+            [-1 if a == axis else 1 for a in range(theta.ndim)]
+        )
         upward = jax.lax.cummax(theta + ramp, axis=axis) - ramp
         downward = jax.lax.cummax(theta - ramp, axis=axis, reverse=True) + ramp
         theta = jnp.maximum(theta, jnp.maximum(upward, downward))
@@ -62,7 +67,9 @@ def march_uniformised(
         reach = length * largest
 
         def apply(term: Array) -> Array:
-            arriving = [rate * destination(term, shift) for rate, shift in zip(rates, chain.shifts, strict=True)]
+            arriving = [
+                rate * destination(term, shift) for rate, shift in zip(rates, chain.shifts, strict=True)
+            ]
             return sum(arriving, staying * term)
 
         def add_term(state: tuple) -> tuple:
@@ -73,7 +80,9 @@ def march_uniformised(
             return term, total + term, count + 1.0, more
 
         one = jnp.ones(chain.shape)
-        _, total, _, _ = jax.lax.while_loop(lambda s: s[3], add_term, (one, one, jnp.ones(()), jnp.ones((), bool)))
+        _, total, _, _ = jax.lax.while_loop(
+            lambda s: s[3], add_term, (one, one, jnp.ones(()), jnp.ones((), bool))
+        )
         spread = jnp.max(row_sums) - jnp.min(row_sums)
         settled = spread <= _STATIONARY * largest
         gained = jnp.where(settled, (row_sums - offset) * left, jnp.log(total) - offset * length) / decay

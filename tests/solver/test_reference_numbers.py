@@ -28,7 +28,12 @@ def _preferences(params):
 
 
 def _intensity(given):
-    keys = {"exponential": ("A", "k"), "logistic": ("A", "a", "b"), "linear": ("A", "d"), "power": ("A", "d", "k")}
+    keys = {
+        "exponential": ("A", "k"),
+        "logistic": ("A", "a", "b"),
+        "linear": ("A", "d"),
+        "power": ("A", "d", "k"),
+    }
     kind = given["kind"]
     if kind == "table_pchip_lnL":
         return {"kind": "table", "offset": given["d"], "log_rate": given["lnL"]}
@@ -43,7 +48,9 @@ def problem_of(case):
     for side, letter in (("bid", "b"), ("ask", "a")):
         if "sizes" in params:
             for size, intensity in zip(params["sizes"], params["intensities"], strict=True):
-                flows.append({"name": f"s{size}", "side": side, "size": size, "intensity": _intensity(intensity)})
+                flows.append(
+                    {"name": f"s{size}", "side": side, "size": size, "intensity": _intensity(intensity)}
+                )
             continue
         if f"intensity_{letter}" in params:
             intensity = _intensity(params[f"intensity_{letter}"])
@@ -91,7 +98,9 @@ def _looked_up(solution, case, value):
 
     def at(q):
         place = int(np.flatnonzero(lots == q)[0])
-        return (place,) if solution.times is None else (int(np.argmin(abs(solution.times - point["t"]))), place)
+        return (
+            (place,) if solution.times is None else (int(np.argmin(abs(solution.times - point["t"]))), place)
+        )
 
     if quantity == "rho":
         return solution.gain
@@ -142,8 +151,10 @@ def test_reference_hamiltonian(name):
     params = CASES[name]["params"]
     tree = _intensity({"kind": "exponential", **params})
     kinds = {
-        "exponential": intensities.Exponential, "logistic": intensities.Logistic,
-        "power": intensities.Power, "linear": intensities.Linear,
+        "exponential": intensities.Exponential,
+        "logistic": intensities.Logistic,
+        "power": intensities.Power,
+        "linear": intensities.Linear,
     }
     intensity = kinds[tree.pop("kind")](**tree)
     for value in CASES[name]["values"]:

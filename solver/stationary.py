@@ -1,0 +1,128 @@
+"""Stationary problems on the host: policy iteration, and a diagnosis where it does not converge."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from quotegrid.models.problem import Numerics, Problem
+from quotegrid.solver.chain import ControlledChain, in_problem_order, stays_inside
+from quotegrid.solver.discretise import Lattice, discretise, inventory_lattices
+from quotegrid.solver.policy_iteration import StationarySolution, policy_iteration
+from quotegrid.solver.status import Status
+
+
+class StationaryResult(NamedTuple):
+    """The solution on the lattice and how it went; NumPy."""
+
+    value: Float[np.ndarray, "*state"]
+    offset: Float[np.ndarray, "*state flow"]  # price units, NaN where off
+    gain: float | None
+    residual: float
+    iterations: int
+    status: Status
+    notes: tuple[str, ...]
+
+
+def solve_stationary(problem: Problem, numerics: Numerics) -> StationaryResult:
+    """Policy iteration for `problem` (leaves float64); runs with double precision on."""
+    ergodic = problem.horizon.kind == "ergodic"
+    found, ceiling, representable = jax.tree.map(
+        np.asarray, _kernel(problem, jnp.asarray(numerics.tolerance, float), ergodic)
+    )
+    status, notes = Status.CONVERGED, ()
+    if not bool(found.converged):
+        status, notes = (
+            _diagnosis(problem, found, ceiling, ergodic) if representable else (Status.BADLY_SCALED, ())
+        )
+    return StationaryResult(
+        value=found.theta,
+        offset=np.moveaxis(np.where(found.policy.quoted, found.policy.offsets, np.nan), 0, -1),
+        gain=float(found.gain) if ergodic else None,
+        residual=float(found.residual),
+        iterations=int(found.iterations),
+        status=status,
+        notes=notes,
+    )
+
+
+@partial(jax.jit, static_argnums=2)
+def _kernel(problem: Problem, tolerance: Array, ergodic: bool) -> tuple[StationarySolution, Array, Array]:
+    chain = discretise(problem)
+    return policy_iteration(chain, ergodic, tolerance), most_earned(chain), chain.representable
+
+
+def most_earned(chain: ControlledChain) -> Float[Array, "*state"]:
+    """ℓ(i) + Σ_f a_f Λ_max/ξ over the flows on at i: B(θ)(i) stays below it whatever θ; inf at ξ = 0.
+
+    Under risk aversion a bounded rate of fills can pay only so much: an ergodic gain above this bound at any
+    state is impossible, and then no bias exists (currency per time).
+    """
+    if not chain.channels:
+        return chain.reward
+    ceilings = [jax.vmap(_highest_rate)(channel.intensity, channel.low) for channel in chain.channels]
+    paid = in_problem_order(
+        chain.channels,
+        [
+            c.weight * rate.reshape((-1,) + (1,) * len(chain.shape))
+            for c, rate in zip(chain.channels, ceilings, strict=True)
+        ],
+    )
+    paid = jnp.where(chain.xi > 0.0, paid / jnp.where(chain.xi > 0.0, chain.xi, 1.0), jnp.inf)
+    inside = jnp.asarray([stays_inside(chain.shape, shift) for shift in chain.shifts])
+    return chain.reward + jnp.sum(jnp.where(inside, paid, 0.0), axis=0)
+
+
+def _highest_rate(intensity, low: Array) -> Array:
+    bounded = jnp.isfinite(low)
+    at_bound = jnp.exp(intensity.log_rate(jnp.where(bounded, low, 0.0)))
+    return jnp.where(bounded, at_bound, jnp.asarray(intensity.rate_ceiling(), float))
+
+
+def _diagnosis(
+    problem: Problem, found: StationarySolution, ceiling: np.ndarray, ergodic: bool
+) -> tuple[Status, tuple[str, ...]]:
+    """Why policy iteration did not converge, with the inventories at which it shows."""
+    lots = inventory_lattices(problem)
+    if ergodic:
+        cut_off = ~_reaches_target(problem, np.asarray(found.policy.rates) > 0.0)
+        if np.any(cut_off):
+            return Status.NOT_COMMUNICATING, (
+                f"The target is out of reach from {_inventories(cut_off, lots)}.",
+            )
+        lost = ceiling <= found.gain
+        if np.any(lost):
+            return Status.ILL_POSED, (f"It shows at {_inventories(lost, lots)}.",)
+    if not np.all(np.isfinite(found.policy.operator)):
+        return Status.UNBOUNDED_QUOTES, ()
+    return Status.ITERATION_LIMIT, (
+        f"{int(found.iterations)} iterations, residual {float(found.residual):.3g}.",
+    )
+
+
+def _reaches_target(problem: Problem, moves: Bool[np.ndarray, "flow *state"]) -> Bool[np.ndarray, "*state"]:
+    """The states from which fills lead to the target inventory."""
+    lattices = inventory_lattices(problem)
+    reached = np.zeros(moves.shape[1:], dtype=bool)
+    reached[tuple((x.target - x.low) // x.step for x in lattices)] = True
+    flows = problem.one_sided_flows()
+    while True:
+        before = reached.copy()
+        for flow, fills in zip(flows, moves, strict=True):
+            step = (1 if flow.side == "bid" else -1) * flow.size // lattices[flow.asset].step
+            arrived = np.roll(reached, -step, axis=flow.asset)  # fills are off where they would wrap around
+            reached = reached | (fills & arrived)
+        if np.array_equal(before, reached):
+            return reached
+
+
+def _inventories(where: Bool[np.ndarray, "*state"], lattices: tuple[Lattice, ...]) -> str:
+    """`-10 … -7, 3, 8 … 10 lots` (of the first asset, where there are several)."""
+    places = np.unique(np.nonzero(where)[0])
+    runs = np.split(places, np.flatnonzero(np.diff(places) > 1) + 1)
+    lots = lattices[0].lots
+    named = [f"{lots[run[0]]}" if len(run) == 1 else f"{lots[run[0]]} … {lots[run[-1]]}" for run in runs]
+    return f"inventory {', '.join(named[:6])}{' and others' if len(named) > 6 else ''} lots"
