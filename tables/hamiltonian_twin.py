@@ -57,35 +57,31 @@ def quote_scale(flow: FlowTwin, offset: Numbers) -> Numbers:
 
 
 def _unbounded_optimum(flow: FlowTwin, p: Numbers) -> Numbers:
-    """The root of δ - p - markup(δ), kept inside the domain of the intensity; ∞ where there is none."""
+    """The root of δ - p - markup(δ), or the lower end of the domain where all of it is beyond the optimum."""
     low_end, high_end = flow.intensity.low, flow.intensity.high
     low = np.clip(p, np.nextafter(low_end, np.inf), np.nextafter(high_end, -np.inf))
-    if np.isfinite(high_end):
-        high = np.full(p.shape, high_end)
-    else:
-        # the markup at p is an upper bound where h rises, and may be astronomic; doubling mends a step too
-        # short
-        step = np.minimum(_markup(flow, low), 1.0 + np.abs(low))
-        high = low + step
-        for _ in range(_DOUBLINGS):
-            short = np.isfinite(high) & (_excess(flow, high, p) < 0.0)
-            if not short.any():
-                break
-            step = np.where(short, 2.0 * step, step)
-            with np.errstate(over="ignore"):
-                high = np.where(short, low + step, high)
-    low = np.where(
-        _excess(flow, low, p) < 0.0, low, -np.inf
-    )  # already past the optimum: the lower end is best
-    settled = ~(np.isfinite(low) & np.isfinite(high))
+    inside = _excess(flow, low, p) <= 0.0
+    high = np.full(p.shape, high_end) if np.isfinite(high_end) else _beyond_optimum(flow, low, p)
     for _ in range(_BISECTIONS):
-        middle = np.where(settled, high, 0.5 * low + 0.5 * high)
+        middle = 0.5 * low + 0.5 * high
         below = _excess(flow, middle, p) < 0.0
-        low, high = np.where(~settled & below, middle, low), np.where(~settled & ~below, middle, high)
-        if np.all(settled | (high - low <= np.spacing(np.abs(high)))):
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+        if np.all(high - low <= np.spacing(np.abs(high))):
             break
-    lower_end = np.where(np.isfinite(low_end), low_end, p)
-    return np.where(np.isneginf(low), np.maximum(lower_end, np.minimum(p, high_end)), high)
+    return np.where(inside, high, low_end)
+
+
+def _beyond_optimum(flow: FlowTwin, low: Numbers, p: Numbers) -> Numbers:
+    """Offsets above the optimum, by doubling the distance from `low`; ∞ where there is no optimum."""
+    # the markup at p bounds the distance where h rises, but may be astronomic: take the smaller of the two
+    step = np.minimum(_markup(flow, low), 1.0 + np.abs(low))
+    for _ in range(_DOUBLINGS):
+        short = _excess(flow, low + step, p) < 0.0
+        if not short.any():
+            break
+        with np.errstate(over="ignore"):
+            step = np.where(short, 2.0 * step, step)
+    return low + step
 
 
 def _excess(flow: FlowTwin, offset: Numbers, p: Numbers) -> Numbers:

@@ -215,10 +215,10 @@ class Lookup:
             found.insert(0, "time")
         return tuple(found)
 
-    def _lots(self, inventory: float | Sequence[float]) -> tuple[float, ...]:
+    def _lots(self, inventory: Any) -> tuple[float, ...]:
         """The inventory as one number for each asset."""
         try:
-            lots: Any = (inventory,) if isinstance(inventory, Real) else tuple(inventory)
+            lots: tuple[Any, ...] = (inventory,) if isinstance(inventory, Real) else tuple(inventory)
         except TypeError:
             lots = ()
         if len(lots) != len(self._axes):

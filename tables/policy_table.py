@@ -5,7 +5,8 @@
     offset                       [t?, q0, …, flow]   distance of a quote from the reference price, price units
     hedge_rate, market_order     [t?, q0, …, asset]  where they apply
 
-An offset is NaN where its flow is off. With an ergodic horizon the value is the bias, 0 at the target inventory.
+An offset is NaN where its flow is off. With an ergodic horizon the value is the bias, 0 at the target
+inventory.
 `PolicyTable.from_solution` makes the record of a solution, `quotegrid.tables.table_parts` that of a file.
 `content_hash` is the SHA-256 of the runtime file the table makes, so it is the same in every container
 (FORMAT.md §5).
@@ -232,8 +233,11 @@ def _check_axes(table: PolicyTable) -> None:
     names = table.inventory_names if table.times is None else ("time", *table.inventory_names)
     for name, axis in zip(names, table.axes, strict=True):
         nodes = axis.tolist()
-        if not nodes or not np.isfinite(axis).all() or any(low >= high for low, high in pairwise(nodes)):
-            raise TableError("axis-order", f"the axis {name} is empty, not finite or not strictly increasing")
+        if not nodes or not np.isfinite(axis).all():
+            raise TableError("axis-order", f"the axis {name} is empty or not finite")
+        for low, high in pairwise(nodes):
+            if low >= high:
+                raise TableError("axis-order", f"on the axis {name}, {low:.12g} is followed by {high:.12g}")
 
 
 def _check_flows(table: PolicyTable) -> None:
@@ -267,7 +271,7 @@ def _check_arrays(table: PolicyTable) -> None:
         if array.shape != shape:
             raise TableError("table-shape", f"{name} has shape {array.shape}, the axes ask for {shape}")
         if np.isinf(array).any():
-            raise TableError("infinite", f"{name} holds an infinity; a quote that is off is NaN")
+            raise TableError("infinite-number", f"{name} holds an infinity; a quote that is off is NaN")
     if np.isnan(table.value).any():
         raise TableError("value-missing", "value holds NaN: every state of a table has a value")
     if table.gain is not None and not np.isfinite(table.gain):

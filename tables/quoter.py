@@ -125,9 +125,9 @@ def _plain(numbers: float | tuple[float, ...] | None) -> object:
     return int(numbers) if numbers == int(numbers) else float(numbers)
 
 
-def _as_asked(inventory: float | Sequence[float]) -> float | tuple[float, ...]:
+def _as_asked(inventory: Any) -> float | tuple[float, ...]:
     """The inventory as the caller gave it: a number, or a tuple of them for several assets."""
-    lots: Any = (inventory,) if isinstance(inventory, Real) else tuple(inventory)
+    lots: tuple[Any, ...] = (inventory,) if isinstance(inventory, Real) else tuple(inventory)
     return lots if len(lots) > 1 else lots[0]
 
 

@@ -129,6 +129,8 @@ def _read_header(buffer: memoryview, where: str) -> tuple[int, dict[str, Any]]:
             "header-ascii", f"{where}: the header has the byte {raw[error.start]:#04x}, outside of ASCII"
         ) from None
     try:
+        if not text.rstrip(" ").endswith("}"):
+            raise ValueError("it does not end with '}' and spaces")
         header = read_strict_json(text.rstrip(" "))
     except RepeatedKeyError as error:
         raise TableError("header-repeated-key", f"{where}: in the header {error}") from None
@@ -161,9 +163,7 @@ def _tensor_entry(name: str, entry: object, where: str) -> tuple[np.dtype[Any], 
         raise TableError(
             "tensor-dtype", f"{where}: tensor {name!r} has dtype {dtype!r}; allowed: {', '.join(_DTYPES)}"
         )
-    if not (
-        _whole_numbers(shape) and len(shape) <= MAX_RANK and math.prod(map(_at_least_one, shape)) <= MAX_ITEMS
-    ):
+    if not _is_size(shape):
         raise TableError(
             "tensor-shape",
             f"{where}: tensor {name!r} has shape {reprlib.repr(shape)}, not a list of at most {MAX_RANK} "
@@ -187,8 +187,11 @@ def _tensor_entry(name: str, entry: object, where: str) -> tuple[np.dtype[Any], 
 
 
 def _whole_numbers(value: object) -> bool:
-    return isinstance(value, list) and all(type(item) is int and 0 <= item <= MAX_ITEMS for item in value)
+    return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
 
 
-def _at_least_one(size: int) -> int:
-    return max(size, 1)
+def _is_size(shape: object) -> bool:
+    """Few enough axes, and few enough numbers even if no axis were empty."""
+    if not (isinstance(shape, list) and len(shape) <= MAX_RANK and _whole_numbers(shape)):
+        return False
+    return math.prod(max(size, 1) for size in shape) <= MAX_ITEMS

@@ -6,7 +6,7 @@ Only words live here, and numbers that no lookup needs; everything a quote is ma
 import math
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from quotegrid.tables.canonical_json import canonical_json, read_strict_json
 from quotegrid.tables.table_error import TableError
@@ -85,7 +85,7 @@ def _is_digest(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, float) and math.isfinite(value) and value >= 0
+    return type(value) in (int, float) and 0 <= cast(float, value) < math.inf
 
 
 def _is_count(value: object) -> bool:

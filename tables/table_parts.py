@@ -29,11 +29,9 @@ def table_of_parts(tensors: Mapping[str, NDArray[Any]], metadata: str, where: st
             raise TableError("tensor-missing", f"{where}: there is no tensor {name!r}")
         array = tensors.pop(name)
         if array.dtype.kind != kind or (rank is not None and array.ndim != rank):
-            wanted = "I64" if kind == "i" else "F64"
-            axes = "" if rank is None else f" with {rank} axes"
-            raise TableError(
-                "tensor-type", f"{where}: {name!r} is no {wanted} tensor{axes}, but has {array.ndim} axes"
-            )
+            wanted = ("I64" if kind == "i" else "F64") + ("" if rank is None else f" with {rank} axes")
+            found = ("I64" if array.dtype.kind == "i" else "F64") + f" with {array.ndim} axes"
+            raise TableError("tensor-type", f"{where}: {name!r} is {found}; needed: {wanted}")
         return array
 
     def take_if_there(name: str, rank: int | None = None) -> NDArray[Any] | None:

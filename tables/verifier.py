@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 
 from quotegrid.tables.archive import is_archive, read_archive
 from quotegrid.tables.bellman_twin import ROUNDING, bellman_operator, flow_state
-from quotegrid.tables.check import Check, judged
+from quotegrid.tables.check import Check, at_state, first_state, judged
+from quotegrid.tables.frame import frame_checks, statement_checks
 from quotegrid.tables.hamiltonian_twin import best_quote, quote_scale
 from quotegrid.tables.intensity_twins import NotVerifiableError
-from quotegrid.tables.invariants import at_state, first_state, frame_checks, invariant_checks
+from quotegrid.tables.invariants import invariant_checks
 from quotegrid.tables.policy_table import PolicyTable
 from quotegrid.tables.problem_twin import ProblemTwin
 from quotegrid.tables.safetensors_file import read_safetensors, safetensors_bytes
@@ -120,6 +121,7 @@ def _table_checks(table: PolicyTable) -> Iterator[Check]:
     frame = frame_checks(table, problem)
     yield from frame
     if all(check.outcome == "pass" for check in frame):
+        yield from statement_checks(table, problem)
         yield from invariant_checks(table, problem)
         yield _best_quotes(table, problem)
         yield _bellman_equation(table, problem)
@@ -164,12 +166,8 @@ def _best_quotes(table: PolicyTable, problem: ProblemTwin) -> Check:
         both = state.inside & quoted & must
         gap = np.maximum(np.maximum(low - stored, stored - high), 0.0)[both]
         worst = max(worst, float(np.max(gap, initial=0.0)))
-    return Check(
-        name,
-        "pass",
-        f"every quote is the best one for the stored values, to {worst:.1g} {table.price_unit} beyond "
-        "rounding",
-    )
+    beyond = f"to {worst:.1g} {table.price_unit} beyond rounding" if worst else "to the last bits"
+    return Check(name, "pass", f"every quote is the best one for the stored values, {beyond}")
 
 
 def _bellman_equation(table: PolicyTable, problem: ProblemTwin) -> Check:
