@@ -58,7 +58,7 @@ class Axis:
     """
 
     __slots__ = (
-        "_at_node", "_between", "_high", "_low", "_name", "_nodes", "_outside", "_snap", "_stride", "_unit",
+        "_at_node", "_between", "_first", "_last", "_name", "_nodes", "_outside", "_snap", "_stride", "_unit",
     )  # fmt: skip
 
     def __init__(
@@ -66,7 +66,7 @@ class Axis:
     ) -> None:
         self._name, self._unit, self._between, self._outside = name, unit, between, outside
         self._nodes, self._stride, self._snap = nodes, stride, snap
-        self._low, self._high = nodes[0] - snap, nodes[-1] + snap
+        self._first, self._last = nodes[0], nodes[-1]
         self._at_node: dict[float, Corners] = {x: ((i * stride, 1.0),) for i, x in enumerate(nodes)}
 
     def corners(self, x: float) -> Corners:
@@ -77,20 +77,22 @@ class Axis:
             at_node = None
         return at_node or self._off_nodes(x)
 
-    def edge(self, x: float) -> float:
-        """The coordinate itself, or the end of the axis it is beyond."""
-        return min(max(x, self._nodes[0]), self._nodes[-1])
+    def settled(self, x: float) -> float:
+        """The coordinate after snapping to a node and moving to an end."""
+        x = min(max(x, self._first), self._last)
+        near = self._nodes[max(bisect_right(self._nodes, x) - 1, 0) :][:2]
+        return next((node for node in near if abs(x - node) <= self._snap), x)
 
     def is_outside(self, x: float) -> bool:
         """Whether a coordinate is off the axis by more than rounding."""
-        return not self._low <= x <= self._high
+        return not (self._first - x <= self._snap and x - self._last <= self._snap)
 
     def _off_nodes(self, x: float) -> Corners:
         if type(x) is not float:
             x = self._number(x)
-        if not self._low <= x <= self._high:  # true of NaN as well
-            return self._at_node[self._moved_to_edge(x)]
         nodes, snap = self._nodes, self._snap
+        if not (self._first - x <= snap and x - self._last <= snap):  # true of NaN as well
+            return self._at_node[self._moved_to_edge(x)]
         above = bisect_right(nodes, x)
         if above == 0 or x - nodes[above - 1] <= snap:
             return self._at_node[nodes[max(above - 1, 0)]]
@@ -118,11 +120,10 @@ class Axis:
     def _moved_to_edge(self, x: float) -> float:
         x = self._number(x)
         if self._outside == "clamp":
-            return self.edge(x)
+            return min(max(x, self._first), self._last)
         raise QuoteError(
-            f"{self._name} {x:.12g} {self._unit} is outside the table, which runs from {self._nodes[0]:.12g} "
-            "to "
-            f'{self._nodes[-1]:.12g}; load it with outside="clamp" to get the quotes of the nearest edge'
+            f"{self._name} {x:.12g} {self._unit} is outside the table, which runs from {self._first:.12g} to "
+            f'{self._last:.12g}; load it with outside="clamp" to get the quotes of the nearest edge'
         )
 
     def _number(self, x: object) -> float:
@@ -165,7 +166,7 @@ class Lookup:
         # linear and exact lookups leave the limits by themselves: the corner that would leave them is NaN
         self._rounds = between in ("nearest", "towards_flat")
         self._flows = tuple(
-            (flow.asset, flow.sign * flow.size, float(nodes[0]) - SNAP, float(nodes[-1]) + SNAP)
+            (flow.asset, flow.sign * flow.size, float(nodes[0]), float(nodes[-1]))
             for flow in table.flows
             for nodes in (table.inventories[flow.asset],)
         )
@@ -198,11 +199,12 @@ class Lookup:
         """The offsets, NaN for each flow whose fill would leave the limits from the caller's inventory."""
         if not self._rounds:
             return offsets
-        lots = [axis.edge(x) for axis, x in zip(self._axes, self._lots(inventory), strict=True)]
+        lots = [axis.settled(x) for axis, x in zip(self._axes, self._lots(inventory), strict=True)]
         return tuple(
             [
-                offset if low <= lots[asset] + move <= high else math.nan
-                for offset, (asset, move, low, high) in zip(offsets, self._flows, strict=True)
+                offset if first - after <= SNAP and after - last <= SNAP else math.nan
+                for offset, (asset, move, first, last) in zip(offsets, self._flows, strict=True)
+                for after in (lots[asset] + move,)
             ]
         )
 

@@ -115,14 +115,14 @@ def slow_lookup(
         if not math.isfinite(x):
             raise RefusedError
         snap = SNAP * (nodes[-1] - nodes[0]) if name == "time" else SNAP
-        if not nodes[0] - snap <= x <= nodes[-1] + snap:
+        if nodes[0] - x > snap or x - nodes[-1] > snap:
             if outside == "refuse":
                 raise RefusedError
             clamped.append(name)
             x = float(nodes[0] if x < nodes[0] else nodes[-1])
-        if name != "time":
-            lots.append(min(max(x, nodes[0]), nodes[-1]))
         near = [i for i in range(len(nodes)) if abs(x - nodes[i]) <= snap]
+        if name != "time":
+            lots.append(float(nodes[near[0]]) if near else x)
         if near:
             choices.append([(near[0], 1.0)])
             continue
@@ -146,7 +146,7 @@ def slow_lookup(
     for number, flow in enumerate(table.flows):
         nodes = table.inventories[flow.asset]
         after = lots[flow.asset] + flow.sign * flow.size
-        if not nodes[0] - SNAP <= after <= nodes[-1] + SNAP:
+        if nodes[0] - after > SNAP or after - nodes[-1] > SNAP:
             offsets[number] = math.nan
     return {
         "offsets": [None if math.isnan(x) else float(x) for x in offsets],
