@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from quotegrid.command_line import run
@@ -153,6 +154,10 @@ def test_quote_at_a_time(tmp_path: Path, table_by_hand, capsys) -> None:
         (["quote", "TABLE", "--inventory", "x"], "'x' is not a number; allowed: 3, -2.5, or 3,-2"),
         (["quote", "none.safetensors", "--inventory", "3"], "none.safetensors: No such file or directory."),
         (["show", "none.csv"], "not in '.csv'"),
+        (
+            ["show", "TABLE", "--plot", "quotes.xyz"],
+            "quotes.xyz: a picture's file ends in .png, .svg or .pdf",
+        ),
         (["sell"], "No such command 'sell'"),
         (["example", "glft"], "No shipped example is called 'glft'. Did you mean 'glft-2013'?"),
     ],
@@ -164,6 +169,12 @@ def test_bad_input_is_one_paragraph(arguments: list[str], message: str, table_fi
     assert message in shown.err
     assert shown.err.startswith("quotegrid: ")
     assert shown.err.count("\n") == 1
+
+
+def test_a_bug_is_not_called_bad_input(table_file: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr("quotegrid.table_files.read_table", lambda path: float(np.ones(2)))
+    assert run(["show", str(table_file)]) == 2
+    assert capsys.readouterr().err.startswith("quotegrid: internal error, TypeError: ")
 
 
 def test_debug_shows_the_traceback() -> None:

@@ -28,6 +28,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+
+def picture_file(path: Path | None) -> Path | None:
+    """Refuse a picture's file that names no format, before any work is done."""
+    if path is not None and path.suffix not in (".png", ".svg", ".pdf"):
+        raise typer.BadParameter(f"{path}: a picture's file ends in .png, .svg or .pdf")
+    return path
+
+
 TableFile = Annotated[Path, typer.Argument(metavar="TABLE", help="A table: .safetensors or .nc.")]
 
 
@@ -94,7 +102,9 @@ def solve(
 @app.command()
 def show(
     table: TableFile,
-    plot: Annotated[Path | None, typer.Option(help="Also draw the quotes: .png, .svg or .pdf.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(callback=picture_file, help="Also draw the quotes: .png, .svg or .pdf.")
+    ] = None,
 ) -> int:
     """Say what is in a table, and draw its quotes over inventory."""
     from rich.console import Console
@@ -158,7 +168,9 @@ def calibrate(
         Path, typer.Argument(metavar="TRADES.csv", help="Trades of the same market; may be .gz.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The problem file to write.")],
-    plot: Annotated[Path | None, typer.Option(help="Also draw the fit: .png, .svg or .pdf.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(callback=picture_file, help="Also draw the fit: .png, .svg or .pdf.")
+    ] = None,
     symbol: Annotated[str | None, typer.Option(help="Name of the market; else from the file's name.")] = None,
     price_unit: Annotated[str, typer.Option(help="What prices are in.")] = "USD",
     asset_unit: Annotated[str, typer.Option(help="What the asset is counted in.")] = "unit",
@@ -295,10 +307,18 @@ def explain(error: Exception) -> str:
         return f"{error.format_message()} `quotegrid --help` lists the commands and their options."
     if isinstance(error, OSError) and error.strerror is not None:
         return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
-    if isinstance(error, AnswerIsNo | ValueError):  # our own errors are ValueErrors, written for the reader
+    if isinstance(error, AnswerIsNo | ValueError) and is_ours(error):
         return str(error)
     what = f"internal error, {type(error).__name__}: {error}"
     return f"{what}. Run it again with --debug, and report what it shows."
+
+
+def is_ours(error: Exception) -> bool:
+    """Whether our own code raised the error, and so wrote its text for the reader; else it is a bug."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("quotegrid.")
 
 
 def complain(message: str) -> None:

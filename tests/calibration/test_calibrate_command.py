@@ -1,0 +1,89 @@
+"""From market data to a quote by the program alone: calibrate, solve, show, quote, verify."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+Program = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def quotegrid(tmp_path: Path) -> Program:
+    """The program in a process and a folder of its own; another exit code than expected fails the test."""
+
+    def run(*arguments: object, expected: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "quotegrid", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
+        )
+        assert done.returncode == expected, done.stdout + done.stderr
+        assert bool(done.stderr) == (expected != 0)
+        return done
+
+    return run
+
+
+@pytest.fixture
+def files(market, tmp_path: Path) -> tuple[Path, Path]:
+    """A synthetic market as the two files a user has."""
+    quotes, trades = market(duration=400.0).draw(seed=3)
+    paths = tmp_path / "xyz_quotes.csv", tmp_path / "xyz_trades.csv"
+    columns = {
+        paths[0]: ("local_ts_ns,bid_px,ask_px", (quotes.time_ns, quotes.bid, quotes.ask)),
+        paths[1]: (
+            "local_ts_ns,exch_ts_ms,price,qty,aggressor",
+            (trades.time_ns, trades.exchange_ms, trades.price, trades.size, trades.aggressor),
+        ),
+    }
+    for path, (header, arrays) in columns.items():
+        rows = zip(*(array.tolist() for array in arrays), strict=True)
+        path.write_text("\n".join([header, *(",".join(map(repr, row)) for row in rows)]) + "\n")
+    return paths
+
+
+def test_from_files_to_a_quote(files: tuple[Path, Path], quotegrid: Program, tmp_path: Path) -> None:
+    shown = quotegrid("calibrate", *files, "-o", "xyz.toml", "--plot", "fit.png", "--pool-sides").stdout
+    assert "USD/√s" in shown
+    assert shown.endswith("next: quotegrid solve xyz.toml -o xyz.safetensors\n")
+    assert (tmp_path / "fit.png").read_bytes().startswith(b"\x89PNG")
+
+    assert "converged" in quotegrid("solve", "xyz.toml", "-o", "xyz.safetensors").stdout
+    assert "USD per h" in quotegrid("show", "xyz.safetensors", "--plot", "xyz.png").stdout
+    quote = json.loads(quotegrid("quote", "xyz.safetensors", "--inventory", "3", "--json").stdout)
+    assert quote["offsets"]["book/ask"] < quote["offsets"]["book/bid"]  # long, so keener to sell
+    assert "passed" in quotegrid("verify", "xyz.safetensors").stdout
+
+
+def test_choices_reach_the_problem_file(files: tuple[Path, Path], quotegrid: Program, tmp_path: Path) -> None:
+    choices = ("--symbol", "ABC", "--price-unit", "EUR", "--form", "exponential", "--lot-size", "0.5")
+    limits = ("--max-inventory", "7", "--risk-aversion", "0.01")
+    quotegrid("calibrate", *files, "-o", "abc.toml", *choices, *limits)
+    problem = (tmp_path / "abc.toml").read_text(encoding="utf-8")
+    for line in ('symbol = "ABC"', 'price = "EUR"', 'kind = "exponential"', "lot_size = 0.5", "max = 7"):
+        assert line in problem
+    assert "risk_aversion = 0.01" in problem
+
+
+def test_missing_data_are_named(quotegrid: Program, tmp_path: Path) -> None:
+    done = quotegrid("calibrate", "no_quotes.csv", "no_trades.csv", "-o", "no.toml", expected=2)
+    assert "no_quotes.csv" in done.stderr
+    assert not (tmp_path / "no.toml").exists()
+
+
+def test_real_recordings_go_all_the_way(recorded: tuple[Path, Path], quotegrid: Program) -> None:
+    quotegrid("calibrate", *recorded, "-o", "real.toml", "--asset-unit", "ETH")
+    quotegrid("solve", "real.toml", "-o", "real.nc")
+    assert "real" not in quotegrid("show", "real.nc").stdout
+    quote = json.loads(quotegrid("quote", "real.nc", "--inventory", "0", "--json").stdout)
+    assert all(0.005 < offset < 1.0 for offset in quote["offsets"].values())
+    assert np.isfinite(quote["gain"])
+    quotegrid("verify", "real.nc")
