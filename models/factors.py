@@ -79,7 +79,7 @@ class OrnsteinUhlenbeck(Block):
 
     kind: Literal["ornstein-uhlenbeck"] = "ornstein-uhlenbeck"
     name: FactorName
-    mean: Number = 0.0
+    mean: Annotated[Number, Field(description="where the factor returns to")] = 0.0
     mean_reversion: MeanReversion
     volatility: FactorVolatility
     effects: Effects = ()
@@ -92,7 +92,7 @@ class SquareRoot(Block):
 
     kind: Literal["square-root"] = "square-root"
     name: FactorName
-    mean: Positive
+    mean: Annotated[Positive, Field(description="where the factor returns to")]
     mean_reversion: MeanReversion
     volatility: FactorVolatility
     effects: Effects = ()
@@ -105,7 +105,7 @@ class GeometricFactor(Block):
 
     kind: Literal["geometric"] = "geometric"
     name: FactorName
-    drift: Number = 0.0
+    drift: Annotated[Number, Field(description="relative, per time")] = 0.0
     volatility: FactorVolatility
     effects: Effects = ()
 
@@ -117,7 +117,7 @@ class Hawkes(Block):
 
     kind: Literal["hawkes"] = "hawkes"
     name: FactorName
-    mean: Number = 0.0
+    mean: Annotated[Number, Field(description="where the factor returns to")] = 0.0
     mean_reversion: MeanReversion
     jump: Annotated[Number, Field(description="move of the factor at an event")]
     effects: Effects = ()

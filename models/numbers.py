@@ -6,7 +6,7 @@ built inside `jit` or `grad`; who does that vouches for its value.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
@@ -173,13 +173,14 @@ class NumberList:
         return tuple(values) if isinstance(values, np.ndarray | jax.Array) and values.ndim == 1 else values
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
-        return core_schema.no_info_before_validator_function(self.listed, handler(source))
+        numbers = handler.generate_schema(tuple[Number, ...])
+        return core_schema.no_info_before_validator_function(self.listed, numbers)
 
 
 _LOTS = "; sizes and inventories count lots, so choose a smaller market.lot_size"
 
 Number: TypeAlias = Annotated[float | jax.Array, RealNumber(Limits("a number"))]
-Numbers: TypeAlias = Annotated[tuple[Number, ...], NumberList()]
+Numbers: TypeAlias = Annotated[Sequence[float | jax.Array] | np.ndarray | jax.Array, NumberList()]
 Positive: TypeAlias = Annotated[float | jax.Array, RealNumber(Limits("a number greater than 0", above=0.0))]
 NonNegative: TypeAlias = Annotated[
     float | jax.Array, RealNumber(Limits("a number that is not negative", at_least=0.0))

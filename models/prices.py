@@ -19,12 +19,10 @@ from quotegrid.models.kinds import ByKind
 from quotegrid.models.numbers import NonNegative, Number, Positive
 
 _KIND = frozenset({"kind"})
-Volatility = Annotated[
-    NonNegative, Field(description="standard deviation of the price's move in one time unit")
-]
-Drift = Annotated[Number, Field(description="expected move of the price, per time")]
-Carry = Annotated[Number, Field(description="cost of holding one unit of the asset, price per time")]
-Reference = Annotated[Positive, Field(description="the price at which fees on the price are charged")]
+_VOLATILITY = Field(description="standard deviation of the price's move in one time unit")
+_DRIFT = Field(description="expected move of the price, per time")
+_CARRY = Field(description="cost of holding one unit of the asset, price per time")
+_REFERENCE = Field(description="the price at which fees on the price are charged")
 
 
 class Brownian(Block):
@@ -33,10 +31,10 @@ class Brownian(Block):
     static: ClassVar[frozenset[str]] = _KIND
 
     kind: Literal["brownian"] = "brownian"
-    volatility: Volatility | None = None
-    drift: Drift = 0.0
-    carry: Carry = 0.0
-    reference: Reference | None = None
+    volatility: Annotated[NonNegative | None, _VOLATILITY] = None
+    drift: Annotated[Number, _DRIFT] = 0.0
+    carry: Annotated[Number, _CARRY] = 0.0
+    reference: Annotated[Positive | None, _REFERENCE] = None
 
 
 class Geometric(Block):
@@ -45,10 +43,10 @@ class Geometric(Block):
     static: ClassVar[frozenset[str]] = _KIND
 
     kind: Literal["geometric"] = "geometric"
-    volatility: Volatility
-    drift: Drift = 0.0
-    carry: Carry = 0.0
-    reference: Reference
+    volatility: Annotated[NonNegative, _VOLATILITY]
+    drift: Annotated[Number, _DRIFT] = 0.0
+    carry: Annotated[Number, _CARRY] = 0.0
+    reference: Annotated[Positive, _REFERENCE]
 
 
 class Bounded(Block):
@@ -57,10 +55,10 @@ class Bounded(Block):
     static: ClassVar[frozenset[str]] = _KIND
 
     kind: Literal["bounded"] = "bounded"
-    volatility: Volatility
-    drift: Drift = 0.0
-    carry: Carry = 0.0
-    reference: Reference
+    volatility: Annotated[NonNegative, _VOLATILITY]
+    drift: Annotated[Number, _DRIFT] = 0.0
+    carry: Annotated[Number, _CARRY] = 0.0
+    reference: Annotated[Positive, _REFERENCE]
     low: Annotated[Number, Field(description="lower bound of the price")] = 0.0
     high: Annotated[Number, Field(description="upper bound of the price")] = 1.0
 

@@ -140,13 +140,23 @@ class Problem(Block):
         q = jnp.asarray(q, float)
         slope = self._per_asset([asset.price.drift - asset.price.carry for asset in self.assets])
         target = self._per_asset([asset.inventory.target * asset.market.lot_size for asset in self.assets])
-        volatility = [asset.price.volatility for asset in self.assets]
-        variance = self._per_asset([0.0 if sigma is None else sigma**2 for sigma in volatility])
+        variance = self._variances()
         reward = jnp.sum(q * jnp.broadcast_to(slope, q.shape), axis=-1)
         reward = reward - self.preferences.holding_cost(q - jnp.broadcast_to(target, q.shape), variance)
         for flow in self.one_sided_flows():
             reward = reward + flow.jump_reward(q)
         return reward
+
+    def reward_magnitude(self, q: Float[Array, "... asset"]) -> Float[Array, "..."]:
+        """Σ|terms| of ℓ(q), currency per time: what its rounding error is a fraction of."""
+        assert not isinstance(self.preferences, Crra)
+        q = jnp.asarray(q, float)
+        target = self._per_asset([asset.inventory.target * asset.market.lot_size for asset in self.assets])
+        size = jnp.abs(q) + jnp.broadcast_to(jnp.abs(target), q.shape)
+        slope = self._per_asset([abs(asset.price.drift) + abs(asset.price.carry) for asset in self.assets])
+        total = jnp.sum(size * jnp.broadcast_to(slope, q.shape), axis=-1)
+        total = total + self.preferences.holding_cost(size, self._variances())
+        return sum((jnp.abs(flow.jump_reward(q)) for flow in self.one_sided_flows()), total)
 
     def terminal_value(self, q: Float[Array, "... asset"]) -> Float[Array, "..."]:
         """θ(T, q) of a finite horizon, currency; 0 for the others."""
@@ -174,6 +184,11 @@ class Problem(Block):
     def lattice(self) -> tuple[tuple[int, int, int], ...]:
         """(min, max, target) of the inventory of each asset, lots."""
         return tuple(asset.inventory.lots_range() for asset in self.assets)
+
+    def _variances(self) -> Float[Array, " asset"]:
+        """σ² of each asset, price² per time; 0 where it is not given."""
+        volatility = [asset.price.volatility for asset in self.assets]
+        return self._per_asset([0.0 if sigma is None else sigma**2 for sigma in volatility])
 
     @staticmethod
     def _per_asset(values: list[Any]) -> Float[Array, " asset"]:

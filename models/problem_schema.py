@@ -22,7 +22,12 @@ def json_schema() -> dict[str, Any]:
     keys = {
         **whole["properties"],
         **asset["properties"],
-        "asset": {"type": "array", "minItems": 2, "items": {"$ref": "#/$defs/Asset"}},
+        "asset": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"$ref": "#/$defs/Asset"},
+            "description": "assets, blocks [[asset]]; the keys of a single one may stand at the top level",
+        },
     }
     single, several = {"required": asset["required"]}, {"required": ["asset"]}
     none_beside = {"not": {"anyOf": [{"required": [key]} for key in asset["properties"]]}}
@@ -51,7 +56,7 @@ def _tidied(schema: Any) -> Any:
     kept = {
         key: _tidied(value)
         for key, value in schema.items()
-        if not (key == "title" and isinstance(value, str)) and not (key == "default" and value is None)
+        if value is not None and not (key == "title" and isinstance(value, str))
     }
     variants = kept.get("anyOf", [])
     if {"type": "null"} in variants:

@@ -35,10 +35,9 @@ class Tabulated(AbstractIntensity):
 
     kind: Literal["table"] = "table"
     offset: Annotated[Numbers, Field(description="offsets of the knots, increasing, price units")]
-    log_rates: Annotated[
-        Numbers | None,
-        Field(alias="log_rate", description="ln of the fills per time at the knots, decreasing"),
-    ] = None
+    log_rates: Numbers | None = Field(
+        default=None, alias="log_rate", description="ln of the fills per time at the knots, decreasing"
+    )
     rate: Annotated[
         Numbers | None, Field(description="fills per time at the knots, positive, decreasing")
     ] = None

@@ -12,17 +12,15 @@ from quotegrid.models.contract import AbstractIntensity, markup
 from quotegrid.models.intensities import Exponential, Linear, Logistic, Power
 from quotegrid.models.tabulated import Tabulated
 
-KNOTS = {
-    "offset": [-0.5, 0.0, 0.3, 0.7, 1.2, 2.0, 3.0],
-    "log_rate": [0.35, 0.0, -0.28, -0.75, -1.45, -2.85, -5.0],
-}
 EXAMPLES: dict[str, AbstractIntensity] = {
     "exponential": Exponential(A=0.9, k=1.5),
     "logistic": Logistic(A=1.5, a=-0.7, b=1.8),
     "logistic, steep": Logistic(A=0.5, a=1.0, b=12.0),
     "power": Power(A=1.0, d=1.0, k=3.0),
     "linear": Linear(A=1.0, d=2.0),
-    "table": Tabulated(**KNOTS),
+    "table": Tabulated(
+        offset=[-0.5, 0.0, 0.3, 0.7, 1.2, 2.0, 3.0], log_rate=[0.35, 0.0, -0.28, -0.75, -1.45, -2.85, -5.0]
+    ),
 }
 TWINS = {
     "exponential": lambda d: mpmath.mpf("0.9") * mpmath.exp(-mpmath.mpf("1.5") * d),
@@ -116,6 +114,13 @@ def test_ceiling_and_arrival_rate(name, ceiling, arrivals, x64):
     assert float(EXAMPLES[name].arrival_rate()) == pytest.approx(arrivals, rel=1e-15)
 
 
+def closed_form(name: str, p, size, xi):
+    """The closed form of an intensity that has one."""
+    optimum = EXAMPLES[name].optimal_offset(p, size, xi)
+    assert optimum is not None
+    return optimum
+
+
 def first_order_condition(intensity: AbstractIntensity, offset, p, size, xi):
     return offset - p - markup(intensity.hazard(offset), size, xi)
 
@@ -175,11 +180,8 @@ def test_power_that_decays_slowly_needs_risk_aversion(k, x64):
 @pytest.mark.parametrize("name", ["exponential", "linear"])
 @pytest.mark.parametrize("xi", [0.0, 1e-12, 0.05, 50.0])
 def test_closed_forms_solve_the_condition(name, xi, x64):
-    intensity = EXAMPLES[name]
     p = np.linspace(-50.0, 1.9, 200)
-    optimum = intensity.optimal_offset(p, 3.0, xi)
-    assert optimum is not None
-    residual = first_order_condition(intensity, optimum, p, 3.0, xi)
+    residual = first_order_condition(EXAMPLES[name], closed_form(name, p, 3.0, xi), p, 3.0, xi)
     assert np.max(np.abs(residual) / (1.0 + np.abs(p))) <= 8 * 2**-53
 
 
@@ -192,21 +194,19 @@ def test_closed_forms_in_40_digits(xi, x64):
         def exact_markup(hazard):
             return mpmath.log1p(c / hazard) / c if c else 1 / hazard
 
-        found = EXAMPLES["exponential"].optimal_offset(0.7, 5.0, xi)
+        found = closed_form("exponential", 0.7, 5.0, xi)
         assert float(found) == pytest.approx(float(p + exact_markup(k)), rel=1e-15)
         root = mpmath.findroot(lambda x: x - p - exact_markup(1 / (d - x)), 1.2)
-        assert float(EXAMPLES["linear"].optimal_offset(0.7, 5.0, xi)) == pytest.approx(float(root), rel=1e-15)
+        assert float(closed_form("linear", 0.7, 5.0, xi)) == pytest.approx(float(root), rel=1e-15)
 
 
 def test_linear_beyond_its_end_does_not_pay(x64):
-    np.testing.assert_array_equal(
-        EXAMPLES["linear"].optimal_offset(np.array([2.0, 7.0]), 1.0, 0.05), [2.0, 2.0]
-    )
+    np.testing.assert_array_equal(closed_form("linear", np.array([2.0, 7.0]), 1.0, 0.05), [2.0, 2.0])
 
 
 def test_the_limit_of_small_risk_aversion_is_an_ordinary_point(x64):
     def best(xi):
-        return EXAMPLES["linear"].optimal_offset(0.3, 2.0, xi)
+        return closed_form("linear", 0.3, 2.0, xi)
 
     assert float(jax.grad(best)(0.0)) == pytest.approx(float((best(1e-5) - best(0.0)) / 1e-5), rel=1e-4)
 
