@@ -47,7 +47,7 @@ def intensity_twin(stated: Mapping[str, Any]) -> IntensityTwin:
         return TWINS[kind](**parameters)
     except TypeError:
         raise NotVerifiableError(
-            f"the verifier does not know the parameters {', '.join(parameters)} of a {kind} intensity"
+            f"the verifier knows no {kind} intensity with the parameters {', '.join(parameters)}"
         ) from None
 
 

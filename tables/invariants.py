@@ -147,7 +147,7 @@ def mirror_partners(problem: ProblemTwin) -> dict[int, int] | None:
 def _order_of_quotes(table: PolicyTable, problem: ProblemTwin) -> Check:
     """Bid offsets do not fall and ask offsets do not rise with inventory, where that is a theorem."""
     name = "order of quotes"
-    why_not = unordered_because(problem)
+    why_not = _unordered_because(table, problem)
     if why_not:
         return Check(name, "not applicable", why_not)
     room = 2 * ACCURACY * largest_quote_scale(table, problem)
@@ -161,19 +161,27 @@ def _order_of_quotes(table: PolicyTable, problem: ProblemTwin) -> Check:
     return Check(name, "pass", "bid offsets never fall and ask offsets never rise with inventory")
 
 
-def unordered_because(problem: ProblemTwin) -> str:
+def _unordered_because(table: PolicyTable, problem: ProblemTwin) -> str:
     """Why quotes need not be ordered by inventory; empty where they must be."""
     if any(flow.size != 1 for flow in problem.flows):
         return "with sizes of more than one lot the order may fail near the limits"
     if any(flow.convention == "market_orders" and flow.jump and flow.xi for flow in problem.flows):
         return "jumps at market orders make the rates depend on inventory under risk aversion"
-    if any(np.isfinite(flow.max_offset) for flow in problem.flows):
+    if any(_obliged(problem, flow, offset) for _, flow, offset in _by_flow(table, problem)):
         # an obliged quote may cost money (H < 0), so a limit, where it goes off, attracts: θ is not concave
         return "with max_offset the maker must quote at a loss, which can break the order near the limits"
     jumps = {flow.jump if flow.convention == "fills" else 0.0 for flow in problem.flows}
     if len(jumps) > 1 or min(jumps, default=0.0) < 0.0:
         return "the price jumps at fills differ between flows"
     return ""
+
+
+def _obliged(problem: ProblemTwin, flow: FlowTwin, offset: Numbers) -> bool:
+    """Whether `max_offset` decides a quote somewhere (with a finite horizon: may do so between stored times)."""
+    if not np.isfinite(flow.max_offset):
+        return False
+    last = flow.max_offset - (flow.tick or 0.0)
+    return problem.horizon == "finite" or bool((offset >= last - 8 * ROUNDING * abs(last)).any())
 
 
 def _target_bias(table: PolicyTable, problem: ProblemTwin) -> Check:

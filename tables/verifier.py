@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from quotegrid.tables.archive import is_archive, read_archive
 from quotegrid.tables.bellman_twin import ROUNDING, bellman_operator, flow_state
+from quotegrid.tables.canonical_json import canonical_json, read_strict_json
 from quotegrid.tables.check import Check, at_state, first_state, judged
 from quotegrid.tables.frame import frame_checks, statement_checks
 from quotegrid.tables.hamiltonian_twin import best_quote, quote_scale
@@ -40,6 +41,7 @@ QUOTE_TOLERANCE = 1e-9
 # A residual larger than this part of the rewards it is made of is no solution, whatever the table says of
 # itself.
 LARGEST_RESIDUAL = 1e-6
+_ABOUT = ("provenance", "uncertainty")  # parts of a problem that do not change its solution, nor its hash
 
 
 @dataclass(frozen=True)
@@ -103,13 +105,7 @@ def verify_table(table: PolicyTable) -> tuple[Check, ...]:
 
 
 def _table_checks(table: PolicyTable) -> Iterator[Check]:
-    digest = hashlib.sha256(table.problem_json.encode()).hexdigest()
-    yield judged(
-        "problem hash",
-        digest == table.problem_hash,
-        f"{digest[:12]}…, that of the problem stored in the table",
-        f"the stored problem has hash {digest[:12]}…, the table says {table.problem_hash[:12]}…",
-    )
+    yield _problem_hash(table)
     try:
         problem = ProblemTwin.from_json(table.problem_json)
     except NotVerifiableError as error:
@@ -126,6 +122,25 @@ def _table_checks(table: PolicyTable) -> Iterator[Check]:
         yield _best_quotes(table, problem)
         yield _bellman_equation(table, problem)
     yield _certificate(table)
+
+
+def _problem_hash(table: PolicyTable) -> Check:
+    """SHA-256 of the stored problem's canonical JSON, without what is only said about it."""
+    name = "problem hash"
+    try:
+        stored = read_strict_json(table.problem_json)
+    except ValueError as error:
+        return Check(name, "fail", f"the problem in the table is not JSON: {error}")
+    if not isinstance(stored, dict) or canonical_json(stored) != table.problem_json:
+        return Check(name, "fail", "the problem in the table is not in canonical form")
+    defining = {key: value for key, value in stored.items() if key not in _ABOUT}
+    digest = hashlib.sha256(canonical_json(defining).encode()).hexdigest()
+    return judged(
+        name,
+        digest == table.problem_hash,
+        f"{digest[:12]}…, that of the problem stored in the table",
+        f"the stored problem has hash {digest[:12]}…, the table says {table.problem_hash[:12]}…",
+    )
 
 
 def _best_quotes(table: PolicyTable, problem: ProblemTwin) -> Check:
@@ -201,11 +216,12 @@ def _bellman_equation(table: PolicyTable, problem: ProblemTwin) -> Check:
 
 
 def _certificate(table: PolicyTable) -> Check:
+    """What the table claims to be proved is reported and not yet re-derived."""
     level = table.certificate["level"]
     if level == "none":
-        return Check(
-            "certificate", "not applicable", "the table claims no bound on its distance to the optimum"
+        sentence = "the table claims no bound on its distance to the optimum"
+    else:
+        sentence = (
+            f"level {level} is claimed; this version of the verifier does not derive certificates again"
         )
-    return Check(
-        "certificate", "fail", f"not verifiable: the verifier knows no certificate of level {level!r}"
-    )
+    return Check("certificate", "not applicable", sentence)
