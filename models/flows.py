@@ -197,9 +197,7 @@ class OneSidedFlow:
         return jnp.ones(held.shape)
 
     def jump_reward(self, q: Float[Array, "... asset"]) -> Float[Array, "..."]:
-        """λ(1 - e^{-ξx})/ξ, what the inventory gains by the jumps at market orders, currency per time; else
-        0.
-        """
+        """λ(1 - e^{-ξx})/ξ, what the jumps at market orders are worth, currency per time; else 0."""
         held = q[..., self.asset]
         if self.convention == "market_orders":
             gain = self._gain_at_order(held)

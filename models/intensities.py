@@ -75,9 +75,7 @@ class Exponential(AbstractIntensity):
 
 
 class Logistic(AbstractIntensity):
-    """Λ = A/(1 + e^{a+bδ}): requests arrive at rate A, each filled with a probability that falls with the
-    offset.
-    """
+    """Λ = A/(1 + e^{a+bδ}): requests at rate A, each filled with a probability that falls with δ."""
 
     static: ClassVar[frozenset[str]] = _KIND
 

@@ -31,25 +31,20 @@ class ByKind:
             if isinstance(value, classes):
                 return value
             if not isinstance(value, Mapping):
-                raise ProblemError(
-                    [Fault("", f"expected a table with the key {self.key!r}, got {seen(value)}.")]
-                )
+                wanted = f"expected a table with the key {self.key!r}, got {seen(value)}."
+                raise ProblemError([Fault("", wanted)])
             word = value.get(self.key, self.default)
             if word is None:
-                raise ProblemError(
-                    [Fault(self.key, f"this key is missing; give it one of {choices(words)}.")]
-                )
+                missing = f"this key is missing; give it one of {choices(words)}."
+                raise ProblemError([Fault(self.key, missing)])
             if word not in words:
                 hint = nearest(word, words) if isinstance(word, str) else ""
                 raise ProblemError([Fault(self.key, f"expected {choices(words)}, got {seen(word)}{hint}.")])
             return value
 
         def tag(value: Any) -> str | None:
-            return (
-                value.get(self.key, self.default)
-                if isinstance(value, Mapping)
-                else word_of(type(value), self.key)
-            )
+            table = isinstance(value, Mapping)
+            return value.get(self.key, self.default) if table else word_of(type(value), self.key)
 
         schemas = {word: handler.generate_schema(block) for word, block in zip(words, classes, strict=True)}
         return core_schema.no_info_before_validator_function(

@@ -23,11 +23,7 @@ def _wrong(expected: str, value: Any, advice: str = "") -> ProblemError:
 
 def _plain(value: Any) -> Any:
     """A NumPy scalar (or array without axes) as the Python number it stands for."""
-    return (
-        value.item()
-        if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0)
-        else value
-    )
+    return value.item() if isinstance(value, np.generic | np.ndarray) and value.ndim == 0 else value
 
 
 @dataclass(frozen=True)
@@ -41,12 +37,9 @@ class Limits:
     at_most: float | None = None
 
     def __contains__(self, value: float) -> bool:
-        inside = self.above < value < self.below
-        return (
-            inside
-            and (self.at_least is None or value >= self.at_least)
-            and (self.at_most is None or value <= self.at_most)
-        )
+        low = -math.inf if self.at_least is None else self.at_least
+        high = math.inf if self.at_most is None else self.at_most
+        return self.above < value < self.below and low <= value <= high
 
     def json_schema(self, kind: str) -> dict[str, Any]:
         """The same limits in JSON schema."""
@@ -71,9 +64,8 @@ class RealNumber:
             return value
         number = _plain(value)
         if isinstance(number, str):
-            raise _wrong(
-                self.limits.name, value, "; write it without quotes" if _reads_as_number(number) else ""
-            )
+            advice = "; write it without quotes" if _reads_as_number(number) else ""
+            raise _wrong(self.limits.name, value, advice)
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise _wrong(self.limits.name, value)
         try:
@@ -196,7 +188,7 @@ Lots: TypeAlias = Annotated[int, WholeNumber(Limits("a whole number of lots"), _
 LotLimit: TypeAlias = Annotated[
     int, WholeNumber(Limits("a whole number of lots, 0 or more", at_least=0), _LOTS)
 ]
-is_label = Text("a text", lambda text: text.isprintable() and text.strip() != "", r"\S")
+is_label = Text("a text on one line", lambda text: text.isprintable() and text.strip() != "", r"\S")
 is_name = Text('a name without "." or "/" (paths are made of names)', _is_name, r"^[^./\s]([^./]*[^./\s])?$")
 Label: TypeAlias = Annotated[str, is_label]
 Name: TypeAlias = Annotated[str, is_name]

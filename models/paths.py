@@ -30,15 +30,13 @@ def read(problem: Block, path: str) -> Any:
     """
     found = places(problem, path)
     values = [value_at(problem, place) for place in found]
-    if None in values:
+    if any(value is None for value in values):
         raise _error(path, "this key is not set in this problem.")
     if any(value != values[0] for value in values[1:]):
-        flows = [
-            value_at(problem, place[:4]) for place in found
-        ]  # ("assets", i, "flow", j): only they share names
         listed = ", ".join(
-            f"{flow.name}/{flow.side}: {value}" for flow, value in zip(flows, values, strict=True)
-        )
+            f"{flow.name}/{flow.side}: {value}"
+            for flow, value in zip((value_at(problem, place[:4]) for place in found), values, strict=True)
+        )  # places of flows start with "assets", i, "flow", j, and nothing else shares names
         raise _error(path, f"the flows of this name differ ({listed}); name the side.")
     return values[0]
 
@@ -59,10 +57,10 @@ def replace(problem: P, changes: Mapping[str, Any]) -> P:
 
 
 def scalar_paths(problem: Block) -> tuple[str, ...]:
-    """The paths of all numbers that are set and that the solution may depend on, in the order of the pytree's
-    leaves.
+    """The paths of the numbers that the solution may depend on, in the order of the pytree's leaves.
 
-    Not among them: counts (lots, sizes), which are structure, and `uncertainty`, which is about parameters.
+    Not among them: numbers that are not set, counts (lots, sizes), which are structure, and `uncertainty`,
+    which is about parameters.
     """
     return tuple(path for path in _scalars(problem, "") if not path.startswith("uncertainty."))
 
@@ -130,7 +128,7 @@ def _below(value: Any, parts: list[str], place: Place, path: str) -> Iterator[Pl
 
 def _selected(entries: tuple[Any, ...], word: str, path: str) -> list[int]:
     """The positions in a tuple that a word selects: by name, by name/side, or by position."""
-    labels = [entry.labels() if isinstance(entry, Block) else () for entry in entries]
+    labels = [element.labels() if isinstance(element, Block) else () for element in entries]
     found = [index for index, names in enumerate(labels) if word in names]
     if found:
         return found
@@ -164,9 +162,7 @@ def _with_value(value: Any, place: Place, new: Any) -> Any:
 
 
 def _split_sides(problem: P, path: str) -> P:
-    """The problem with the block that a path names by side made into one block a side, where it stands for
-    both.
-    """
+    """The problem with a block for both sides split in two, where a path names one of its sides."""
     parts = path.split(".")
     word = next((part for part in parts if "/" in part), None)
     if word is None:
@@ -184,13 +180,12 @@ def _scalars(value: Any, path: str) -> Iterator[str]:
             child = getattr(value, name)
             if name in type(value).static or child is None:
                 continue
+            key = type(value).key_of(name)
             if isinstance(child, tuple):
-                for index in range(len(child)):
-                    yield from _scalars(
-                        child[index], join(path, type(value).path_of(type(value).key_of(name), index, value))
-                    )
+                for index, element in enumerate(child):
+                    yield from _scalars(element, join(path, type(value).path_of(key, index, value)))
             else:
-                yield from _scalars(child, join(path, type(value).key_of(name)))
+                yield from _scalars(child, join(path, key))
     elif isinstance(value, tuple):
         for index, child in enumerate(value):
             yield from _scalars(child, join(path, str(index)))

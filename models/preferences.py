@@ -39,9 +39,7 @@ class Cara(Block):
         )
 
     def holding_cost(self, excess: Float[Array, "... asset"], variance: Float[Array, " asset"]) -> Array:
-        """½γΣσ²(q - target)², currency per time; `excess` = q - target in units, `variance` in price² per
-        time.
-        """
+        """½γΣσ²(q - target)², currency per time, of `excess` = q - target and `variance` = σ²."""
         return _variance_cost(self.risk_aversion, excess, variance)
 
     def uses_volatility(self) -> bool:
@@ -49,9 +47,7 @@ class Cara(Block):
         return True
 
     def allows_target(self) -> bool:
-        """May the inventory target differ from 0? Not under utility: the variance of wealth is that of q
-        itself.
-        """
+        """May the inventory target differ from 0? Not here: the variance of wealth is that of q itself."""
         return False
 
 

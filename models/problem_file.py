@@ -57,17 +57,17 @@ def read_problem_file(source: str | Path) -> ProblemFile:
     """Read a problem file, by its path or as its text (a string of more than one line).
 
     Raises:
-        ProblemError: everything that is wrong with it, each fault with the file's name and its path in the
-        file. OSError: it cannot be read.
+        ProblemError: everything that is wrong with it, each fault with its path, after the name of the file.
+        OSError: it cannot be read.
     """
     if isinstance(source, str) and "\n" in source:
         return parse_problem(source)
     path = Path(source)
     try:
-        return parse_problem(path.read_text(encoding="utf-8"), source=path.name)
+        return parse_problem(path.read_text(encoding="utf-8"), source=str(source))
     except UnicodeDecodeError as error:
         raise ProblemError(
-            [Fault("", f"not a text in UTF-8 (byte {error.start}); save it as UTF-8.")], path.name
+            [Fault("", f"not a text in UTF-8 (byte {error.start}); save it as UTF-8.")], str(source)
         ) from None
 
 

@@ -9,7 +9,6 @@ Comments are given by path and stand on lines of their own above what they are a
 table that is written on one line stand above that line, after the key's name.
 """
 
-import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -25,10 +24,10 @@ def toml_text(tree: Mapping[str, Any], comments: Mapping[str, str] | None = None
     """The TOML of a problem file's tree, in the order of its keys.
 
     Args:
-        tree: plain tables, lists, texts and numbers. comments: texts by path, as in `quotegrid.models.paths`;
-        "" is the head of the file, `flow.book` a block, and
-            `flow.book.intensity.A` a key (of every block of the name; `flow.book/bid.…` of the blocks for
-            that side). Lines are kept.
+        tree: plain tables, lists, texts and numbers.
+        comments: texts by path, as in `quotegrid.models.paths`: "" is the head of the file, `flow.book` a
+            block, `flow.book.intensity.A` a key of every block of the name, `flow.book/bid.intensity.A` of
+            the block for that side. Their lines are kept.
 
     Raises:
         ProblemError: a comment on something that is not in the file.
@@ -58,9 +57,7 @@ class _Writing:
                 return
 
     def table(self, tree: Mapping[str, Any], header: tuple[str, ...], paths: list[str]) -> Iterator[str]:
-        """The lines of a table: its own keys, then the tables in it. `paths` are the equivalent ones of the
-        table.
-        """
+        """The lines of a table (with its equivalent paths): its own keys, then the tables in it."""
         within = not header or header == ("asset",)  # tables in it get headers
         later = []
         for key, value in tree.items():
@@ -98,7 +95,7 @@ def _element_paths(paths: list[str], element: Mapping[str, Any], place: int) -> 
     symbol = element.get("market", {}).get("symbol")
     if name is None:
         return [join(path, symbol or str(place)) for path in paths]
-    words = [f"{name}/{each}" for each in (("bid", "ask", "both") if side == "both" else (side,)) if each]
+    words = [f"{name}/{each}" for each in (("bid", "ask") if side == "both" else (side,)) if each]
     return [join(path, word) for path in paths for word in (*words, name)]
 
 
@@ -128,15 +125,14 @@ def _assignment(key: str, value: Any) -> Iterator[str]:
         yield line
         return
     yield f"{_key(key)} = ["
-    inner = ", ".join(_inline(element) for element in value) + ","
-    yield from textwrap.wrap(
-        inner,
-        WIDTH,
-        initial_indent="  ",
-        subsequent_indent="  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    line = " "
+    for element in value:
+        word = f" {_inline(element)},"
+        if line != " " and len(line + word) > WIDTH:
+            yield line
+            line = " "
+        line += word
+    yield line
     yield "]"
 
 

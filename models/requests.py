@@ -1,6 +1,4 @@
-"""What is asked beside the problem: which table to hand over, and how to compute. Neither enters the
-problem's hash.
-"""
+"""What is asked beside the problem: which table to hand over, and how to compute it. Neither is hashed."""
 
 from collections.abc import Iterator
 from itertools import pairwise

@@ -197,9 +197,7 @@ def pchip(xp: Any, knots: Any, values: Any) -> Cubics:
 
 
 def _first_not_positive(polynomial: Polynomial, start: float, end: float) -> float | None:
-    """The first point of [start, end] where a polynomial is not positive, to rounding; None if it is
-    positive.
-    """
+    """The first point of [start, end], to rounding, where a polynomial is not positive; None if none."""
     turns = sorted(t.real for t in polynomial.deriv().roots() if abs(t.imag) <= 1e-9 and start < t.real < end)
     left = start
     for right in (start, *turns, end):

@@ -1,6 +1,4 @@
-"""Where a problem's parameters come from, and how well they are known. Neither changes the solution, nor the
-hash.
-"""
+"""Where a problem's parameters come from and how well they are known: no part of the solution or the hash."""
 
 from collections.abc import Iterator
 from datetime import date, datetime, time

@@ -1,5 +1,4 @@
-"""When the problem of one flow is well posed: fair intensities, and jumps of the mid that are not worth
-trading for.
+"""When the problem of a flow is well posed: a fair intensity, and jumps of the mid not worth trading for.
 
 Fairness. The objective Λ(δ)(1 - e^{-ξz(δ-p)})/ξ has one maximum for every p where h² + ξz·h + h' > 0 (see
 `quotegrid.models.contract`), so this is asked of all offsets the flow may quote.

@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 import jax.numpy as jnp
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from quotegrid.models.assets import Asset, Inventory, Market
 from quotegrid.models.faults import ProblemError
@@ -29,7 +29,7 @@ from quotegrid.models.problem_file import (
     read_problem_file,
     write_problem_file,
 )
-from quotegrid.models.problem_tree import problem_tree
+from quotegrid.models.problem_tree import ORDER, problem_tree
 from quotegrid.models.requests import Numerics, TableRequest
 from quotegrid.models.tabulated import Tabulated
 from quotegrid.models.uncertainty import Uncertainty
@@ -95,6 +95,7 @@ problems = st.builds(
 )
 
 
+@settings(max_examples=40)
 @given(problems)
 def test_problem_to_file_to_problem_is_equal_to_the_last_bit(problem):
     text = dumps(problem)
@@ -104,12 +105,14 @@ def test_problem_to_file_to_problem_is_equal_to_the_last_bit(problem):
     assert canonical_json(again.problem) == canonical_json(problem)
 
 
+@settings(max_examples=40)
 @given(problems)
 def test_every_problem_fits_the_schema(problem):
     VALIDATOR.validate(json.loads(canonical_json(problem)))
     VALIDATOR.validate(tomllib.loads(dumps(problem)))
 
 
+@settings(max_examples=40)
 @given(problems)
 def test_canonical_json_to_problem(problem):
     assert parse_problem(json.loads(canonical_json(problem))).problem == problem
@@ -201,6 +204,16 @@ def test_long_tables_get_a_section_of_their_own(make_problem, make_flow):
     assert parse_problem(text).problem == problem
 
 
+def test_long_lists_of_texts_are_broken_between_them(make_problem, make_flow):
+    """A name may hold spaces, even two together."""
+    flows = tuple(make_flow(name=f"desk  {place}") for place in range(9))
+    paths = tuple(f"flow.desk  {place}.intensity.A" for place in range(9))
+    uncertainty = Uncertainty(parameters=paths, standard_error=(0.1,) * 9)
+    problem = make_problem(flow=flows, uncertainty=uncertainty)
+    assert max(map(len, dumps(problem).splitlines())) <= 100
+    assert parse_problem(dumps(problem)).problem == problem
+
+
 def test_comments_stand_above_what_they_are_about(make_problem, make_flow):
     problem = make_problem(flow=(make_flow(side="bid"), make_flow(side="ask")))
     comments = {
@@ -275,6 +288,10 @@ def test_a_date_in_provenance_becomes_text(file_text):
 def test_requests_are_not_hashed(file_text):
     more = parse_problem(file_text + "[table]\ntimes = 11\n[numerics]\ntolerance = 1e-6\n")
     assert problem_hash(more.problem) == problem_hash(parse_problem(file_text).problem)
+
+
+def test_the_order_of_the_file_names_every_key():
+    assert sorted(ORDER) == sorted({*Problem.file_keys(), *Asset.file_keys(), "asset"} - {"assets"})
 
 
 def test_the_schema_is_one_and_describes_every_key():
