@@ -21,7 +21,7 @@ Measured: σ, Λ per side, the tick, the touch. Chosen, each by a rule that the 
 
 import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,7 +128,7 @@ def _intensity(intensity: SideIntensity, form: Form) -> dict[str, Any]:
     table = intensity.table
     return {
         "kind": "table",
-        "offset": [significant(float(offset), 6) for offset in table.offset],
+        "offset": [float(offset) for offset in table.offset],
         "rate": [significant(float(rate), 5) for rate in np.exp(table.log_rate)],
     }
 
@@ -149,9 +149,8 @@ def comments(estimates: Estimates, choices: Choices) -> dict[str, str]:
         ),
         "market": (_about_contract(estimates, choices.lot_size),),
         "market.lot_size": (
-            f"{asset}; {100 * estimates.sizes.share_of_at_least(choices.lot_size):.0f}% of the market "
-            "orders are at "
-            f"least as large (their median is {estimates.sizes.quantile(0.5):.3g})",
+            f"{asset}; {100 * estimates.sizes.share_of_at_least(choices.lot_size):.0f}% of the market orders "
+            f"are at least as large (their median is {estimates.sizes.quantile(0.5):.3g})",
         ),
         "market.tick_size": (unit,),
         "inventory.max": (
@@ -161,15 +160,12 @@ def comments(estimates: Estimates, choices: Choices) -> dict[str, str]:
         "price.volatility": (
             f"{unit} per √s, ± {volatility.standard_error:.2g}; about "
             f"{volatility.sigma * math.sqrt(SECONDS_PER_HOUR):.3g} {unit} per √hour. Realised kernel of the "
-            "mid, "
-            f"bandwidth {volatility.bandwidth:.2g} s",
+            f"mid, bandwidth {volatility.bandwidth:.2g} s",
         ),
         "preferences.risk_aversion": (
             f"γ, per {unit}: a choice, no measurement. Here one lot's best earnings pay for the risk of "
-            "holding half "
-            f"the limit ({half:g} lots) while one fill is awaited; about {half:g} lots then move both quotes "
-            "by one "
-            "quote scale. Four times as much makes them lean about twice as far.",
+            f"holding half the limit ({half:g} lots) while one fill is awaited; about {half:g} lots then "
+            "move both quotes by one quote scale. Four times as much makes them lean about twice as far.",
         ),
     }
     for path, intensity in _flow_paths(estimates):
@@ -178,8 +174,7 @@ def comments(estimates: Estimates, choices: Choices) -> dict[str, str]:
             f"{path}.intensity": (_about_intensity(intensity, choices.form, unit),),
             f"{path}.fee": (
                 f"{unit} per {asset}; 1 basis point would be {significant(1e-4 * estimates.reference, 3):g}, "
-                "a rebate "
-                "is negative",
+                "a rebate is negative",
             ),
             f"{path}.min_offset": (
                 f"{unit}: the touch, the median half-spread; nothing nearer to the mid was observed",
@@ -202,35 +197,44 @@ def _flow_paths(estimates: Estimates) -> Iterator[tuple[str, SideIntensity]]:
 
 
 def _about_form(estimates: Estimates, form: Form) -> str:
-    bid, ask = estimates.bid.exponential_fit, estimates.ask.exponential_fit
     if form == estimates.recommended:
         verdict = "Λ is tabulated" if form == "table" else "Λ is exponential"
     elif form == "table":
         verdict = "Λ is tabulated, though an exponential would do"
     else:
         verdict = "Λ is exponential, though a table describes these orders better"
+    gap = _of_sides(estimates, lambda side: f"{side.exponential_fit.gap:.2f}")
+    chance = _of_sides(estimates, lambda side: f"{side.exponential_fit.chance:.2f}")
     return (
-        f"{verdict}: the share of orders reaching an offset differs from the exponential's by up to "
-        f"{bid.gap:.2f} (bid) "
-        f"and {ask.gap:.2f} (ask), where chance explains {bid.chance:.2f} and {ask.chance:.2f}."
+        f"{verdict}: the share of orders reaching an offset differs from the exponential's by up to {gap}, "
+        f"where chance explains {chance}."
     )
 
 
 def _about_touch(estimates: Estimates) -> str:
-    bid, ask = estimates.bid, estimates.ask
-    touch = f"the touch ({bid.reach.touch_offset:g} {estimates.price_unit} from the mid)"
-    rates = f"{bid.measured.rate[0]:.3g} (bid) and {ask.measured.rate[0]:.3g} (ask) orders per s"
+    touch = f"the touch ({estimates.bid.reach.touch_offset:g} {estimates.price_unit} from the mid)"
+    rates = _of_sides(estimates, lambda side: f"{side.measured.rate[0]:.3g}")
+    rates += " orders per s on each side" if estimates.sides_pooled else " orders per s"
     if estimates.queue == "first":
         return (
             f"A quote at {touch} counts as filled by every order, {rates}, as if it stood first in its queue."
         )
     text = f"A quote that joins {touch} stands last in its queue and is filled by orders that go through it."
-    if bid.whole_fit.by_chance and ask.whole_fit.by_chance:
+    if estimates.bid.whole_fit.by_chance and estimates.ask.whole_fit.by_chance:
         return text
+    excess = _of_sides(estimates, lambda side: f"{side.touch_excess:.1f}")
     return (
-        f"{text} In all {rates} reach the touch, {bid.touch_excess:.1f} and {ask.touch_excess:.1f} times "
-        "what the "
-        "exponential of those that go through it says: no exponential describes them all."
+        f"{text} In all {rates} reach the touch, {excess} times what the exponential of those that go "
+        "through it says: no exponential describes them all."
+    )
+
+
+def _of_sides(estimates: Estimates, of: Callable[[SideIntensity], str]) -> str:
+    """What each side has, or both have where they are pooled."""
+    return (
+        of(estimates.bid)
+        if estimates.sides_pooled
+        else f"{of(estimates.bid)} (bid) and {of(estimates.ask)} (ask)"
     )
 
 
@@ -244,9 +248,8 @@ def _about_markout(estimates: Estimates) -> str:
         verdict = f"{max(0.0, 100 * markout.move / markout.offset):.0f}% of what such a fill earns."
     return (
         f"Adverse selection is left out. After the {markout.orders} orders that reached {markout.offset:.3g} "
-        f"{unit} or "
-        f"more, the mid had moved {markout.move:.3g} {unit} with them {markout.horizon:g} s later: {verdict} "
-        "To charge "
+        f"{unit} or more, the mid had moved {markout.move:.3g} {unit} with them {markout.horizon:g} s later: "
+        f"{verdict} To charge "
         'it, add adverse = { on = "markout", jump = … } to each flow.'
     )
 
@@ -257,12 +260,9 @@ def _about_contract(estimates: Estimates, lot_size: float) -> str:
     if contract.inverse:
         return (
             f"The contract is inverse: {contract.size:g} {unit} each, settled in {asset}. Profit is counted "
-            f"in {unit}. "
-            f"Contracts are converted at the frozen reference price {estimates.reference:.2f} {unit}, the "
-            "mean mid: "
-            f"1 contract = {contract.size:g}/{estimates.reference:.2f} = {per_contract:.6g} {asset}, so a "
-            "lot is "
-            f"{lot_size / per_contract:.4g} contracts."
+            f"in {unit}. Contracts are converted at the frozen reference price {estimates.reference:.2f} "
+            f"{unit}, the mean mid: 1 contract = {contract.size:g}/{estimates.reference:.2f} = "
+            f"{per_contract:.6g} {asset}, so a lot is {lot_size / per_contract:.4g} contracts."
         )
     return f"1 contract = {contract.size:g} {asset}." if contract.size != 1.0 else ""
 
@@ -281,21 +281,17 @@ def _about_intensity(intensity: SideIntensity, form: Form, unit: str) -> str:
         fit = intensity.exponential
         return (
             f"A in fills per s at the mid, k per {unit}: maximum likelihood on the {fit.orders:,} orders "
-            "that reached "
-            f"{fit.start:g} {unit} or more."
+            f"that reached {fit.start:g} {unit} or more."
         )
-    table, measured = intensity.table, intensity.table.measured
+    table = intensity.table
     text = (
-        f"Offsets in {unit}, rates in fills per s. {int(measured.sum())} of the {len(measured)} knots stand "
-        "for measured "
-        f"rates, kept within {100 * table.moved:.1f}%; the others bridge between them, so that each "
-        "reservation price "
-        "has one best quote (1/Λ is convex). "
+        f"Offsets in {unit}, rates in fills per s. A smooth curve near {len(table.vertices)} measured rates "
+        f"(within {100 * table.moved:.0f}%), such that each reservation price has one best quote: 1/Λ is "
+        "convex. "
     )
     for bridge in table.bridges:
         text += (
             f"From {bridge.low:g} to {bridge.high:g} {unit} the table says up to {bridge.excess:.1f} times "
-            "the fills "
-            "measured: the measured curve jumps across, no offset well inside is anybody's best. "
+            "the fills measured: the measured curve jumps across, no offset well inside is anybody's best. "
         )
     return f"{text}What a best quote earns differs by at most {100 * table.gain_error:.0f}%, noise included."

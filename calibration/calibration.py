@@ -8,12 +8,13 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from quotegrid.calibration import report
 from quotegrid.calibration.calibrated_problem import calibrated_problem, choose, comments
 from quotegrid.calibration.estimates import Estimates, Form, estimate
+from quotegrid.calibration.fit_figure import fit_figure
 from quotegrid.calibration.intensity import Queue
 from quotegrid.calibration.market_data import Quotes, Trades, read_quotes, read_trades
 from quotegrid.calibration.recording import record
+from quotegrid.calibration.report import summary
 from quotegrid.calibration.sizes import Contract
 from quotegrid.models.problem_file import ProblemFile, dumps
 
@@ -34,11 +35,11 @@ class Calibration:
 
     def summary(self) -> str:
         """The fit on one screen: units on every number, repairs, which form fits, and cautions."""
-        return report.summary(self.estimates)
+        return summary(self.estimates)
 
     def figure(self) -> Figure:
         """The fit as one picture; `figure().savefig("fit.png")`."""
-        return report.figure(self.estimates)
+        return fit_figure(self.estimates)
 
     def problem_file(
         self,

@@ -151,10 +151,8 @@ def _side(reach: Reach, queue: Queue) -> SideIntensity:
         beyond = int((reach.distance > start).sum())
         raise MarketDataError(
             f"on the {reach.side} side {seen} of {len(reach.distance)} market orders reached "
-            f"{start * reach.half_tick:g} or "
-            f"more from the mid, {beyond} of them further: too few to tell how their rate decays "
-            f"({FEWEST_ORDERS} and "
-            "some further are needed). Record for longer."
+            f"{start * reach.half_tick:g} or more from the mid, {beyond} of them further: too few to tell "
+            f"how their rate decays ({FEWEST_ORDERS} and some further are needed). Record for longer."
         )
     table = fit_fair_table(measured_intensity(reach, start))
     return SideIntensity(
@@ -164,7 +162,7 @@ def _side(reach: Reach, queue: Queue) -> SideIntensity:
         exponential=exponential,
         exponential_fit=judge(exponential, 2, reach, start),
         table=table,
-        table_fit=judge(table, int(table.measured.sum()), reach, start),
+        table_fit=judge(table, len(table.vertices), reach, start),
         whole=whole,
         whole_fit=judge(whole, 2, reach, reach.touch),
     )

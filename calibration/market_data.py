@@ -76,8 +76,8 @@ class Quotes:
         crossed = cleaning["bid_px"] >= cleaning["ask_px"]
         if crossed.size and crossed.mean() > 0.5:
             raise MarketDataError(
-                f"{source}: the bid is at or above the ask in {crossed.sum():,} of {crossed.size:,} rows; "
-                "a best bid lies below the best ask. Check that the columns bid_px and ask_px are not "
+                f"{source}: the bid is at or above the ask in {crossed.sum():,} of {crossed.size:,} rows; a "
+                "best bid lies below the best ask. Check that the columns bid_px and ask_px are not "
                 "exchanged."
             )
         cleaning.drop(crossed, "rows dropped whose bid is at or above the ask (crossed or locked)")
@@ -231,8 +231,8 @@ def _read_columns(
     names = [name.strip() for name in header.lstrip("\ufeff").split(",")]
     if missing := [name for name in required if name not in names]:
         raise MarketDataError(
-            f"{path}: line 1 names no column {', '.join(missing)}; it reads {header.strip()[:120]!r}. "
-            f"Needed are {', '.join(required)}."
+            f"{path}: line 1 names no column {', '.join(missing)}; it reads {header.strip()[:120]!r}. Needed "
+            f"are {', '.join(required)}."
         )
     wanted = {**required, **{name: kind for name, kind in optional.items() if name in names}}
     types = np.dtype([(name, np.int64 if kind is int else np.float64) for name, kind in wanted.items()])

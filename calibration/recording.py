@@ -65,9 +65,8 @@ def record(
     if not inside.any():
         raise MarketDataError(
             f"{trades.source} has no trade in the {(end - begin) / NANOSECONDS:.6g} s of {quotes.source}: "
-            "quotes run "
-            f"from {begin} to {end}, trades from {trades.time_ns[0]} to {trades.time_ns[-1]} (local_ts_ns). "
-            "Both files must come from one recorder and overlap in time."
+            f"quotes run from {begin} to {end}, trades from {trades.time_ns[0]} to {trades.time_ns[-1]} "
+            "(local_ts_ns). Both files must come from one recorder and overlap in time."
         )
     gap_ns = max_gap * NANOSECONDS
     repairs = []
@@ -76,7 +75,7 @@ def record(
             Repair(trades.source, outside, "trades left out, before the first or after the last quote")
         )
     first_trade, last_trade = trades.time_ns[inside][[0, -1]]
-    silence = max(gap_ns, CHANCE_SILENCE * float(last_trade - first_trade) / max(int(inside.sum()) - 1, 1))
+    silence = max(gap_ns, CHANCE_SILENCE * (end - begin) / int(inside.sum()))
     for lead, what in (
         (first_trade - begin, "before the first trade"),
         (end - last_trade, "after the last trade"),

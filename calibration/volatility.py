@@ -2,19 +2,24 @@
 
 The mid of a real market is an efficient price plus noise whose size and memory are unknown: bid-ask bounce
 and rounding make the squared moves over short intervals too large, slow repricing of the quotes makes them
-too small. (On both sample markets the moves per √s *grow* from 0.2 at 5 ms to 0.4 at 5 s. Two-scale
-estimators and bandwidth rules that assume independent noise subtract a bias of the wrong sign there.) What a
+too small. (On both sample markets the moves per √s *grow* from 0.2 or 0.3 at 20 ms to 0.4 at 5 s. Two-scale
+estimators, and bandwidths tuned to independent noise, correct for a bias of the wrong sign there.) What a
 maker who holds inventory for seconds to minutes carries is the long-run variance, estimated by the realised
-kernel (Barndorff-Nielsen, Hansen, Lunde and Shephard 2008) with Parzen's weights, which is never negative and
+kernel (Barndorff-Nielsen, Hansen, Lunde and Shephard 2008) with Parzen's weights, never negative and
 consistent for noise with memory:
 
     σ² T = γ_0 + 2 Σ_{h=1..H} k(h/(H+1)) γ_h,    γ_h = Σ_i r_i r_{i-h},    r_i = mid(t_i) - mid(t_{i-1}),
 
-on a regular grid t_i = i·Δ within each segment, B = HΔ the bandwidth. Its relative standard error for a
-diffusion is √(4 k00 B/T), k00 = ∫k² = 151/560. B is chosen by Lepski's rule: B_max spends a relative standard
-error of 2·`precision` on σ² (that is `precision` on σ), smaller bandwidths are B_max/2^j, and the smallest
-one is taken whose estimate agrees with those of all larger ones within the standard error of their
-difference. Noise of either sign is thus averaged away as far as the data can tell, and no further.
+on a regular grid t_i = iΔ within each segment. Its bandwidth B = HΔ is that of Barndorff-Nielsen et al.
+(2009),
+
+    B/T = c ξ^{4/5} n^{-2/5},    c = ((12)²/0.269)^{1/5} = 3.51,    ξ² = ω²/(σ² T),    ω² = Σ (changes of the
+    mid)²/(2n),
+
+with n the number of changes of the mid. That ω² is the variance of independent noise, and tells nothing of
+noise with memory; so ξ² is taken to be 1/1000 at least, an ordinary value for quoted prices. The relative
+standard error of σ for a diffusion is ½√(4 k00 B/T), k00 = ∫k² = 151/560: it is what the bandwidth costs, 5 %
+for ten busy minutes.
 """
 
 from dataclasses import dataclass
@@ -26,8 +31,11 @@ from quotegrid.calibration.market_data import MarketDataError
 from quotegrid.calibration.recording import NANOSECONDS, Recording
 
 PARZEN_ROUGHNESS = 151.0 / 560.0  # ∫_0^1 k(x)² dx
-LARGEST_LAG = 128
-HALVINGS = 6
+BANDWIDTH_CONSTANT = (12.0**2 / PARZEN_ROUGHNESS) ** 0.2  # 12 = |k''(0)|
+LEAST_NOISE = 1e-3  # of ξ²
+LAGS = 64  # in the bandwidth chosen
+SHOWN_LAGS = (2, 4, 8, 16, 32, 64, 128)
+FEWEST_CHANGES = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,46 +99,33 @@ def realised_volatility(recording: Recording, interval: float, shifts: int = 8) 
     return float(np.sqrt(squares / (moves * interval))) if moves else float("nan")
 
 
-def estimate_volatility(recording: Recording, precision: float = 0.05) -> Volatility:
-    """σ of the mid by the realised kernel; `precision` is the relative standard error of σ it may spend at
-    most.
-
-    Raises MarketDataError when the mid does not move, or too seldom to tell.
-    """
+def estimate_volatility(recording: Recording) -> Volatility:
+    """σ of the mid by the realised kernel; raises MarketDataError when the mid moves too seldom to tell."""
     duration = recording.duration
-    largest = duration * (2.0 * precision) ** 2 / (4.0 * PARZEN_ROUGHNESS)
-    step = largest / LARGEST_LAG
-    grids = mid_on_grid(recording, step)
-    changes = sum(int(np.count_nonzero(np.diff(mid))) for mid in grids)
-    if changes < 100:
+    moves = [np.diff(recording.quotes.mid[index]) for _, index in recording.stretches()]
+    changes = sum(int(np.count_nonzero(move)) for move in moves)
+    if changes < FEWEST_CHANGES:
         raise MarketDataError(
             f"the mid changes {changes} times in {duration:.6g} s of {recording.quotes.source}; a volatility "
-            "needs at "
-            "least 100 changes. Record for longer."
+            f"needs {FEWEST_CHANGES} changes or more. Record for longer."
         )
-    gamma = autocovariances([np.diff(mid) for mid in grids], LARGEST_LAG)
-    lags = LARGEST_LAG // 2 ** np.arange(HALVINGS, -1, -1)
-    variance = np.array([realised_kernel(gamma, int(h)) for h in lags]) / duration
-    error = variance[-1] * np.sqrt(4.0 * PARZEN_ROUGHNESS * lags * step / duration)
-    chosen = _lepski(variance, error)
-    sigma = np.sqrt(variance)
-    intervals = np.geomspace(min(0.02, largest / 4), duration / 20.0, 16)
+    noise = sum(float(move @ move) for move in moves) / (2.0 * changes)
+    signal = realised_volatility(recording, duration / 50.0) ** 2 * duration
+    ratio = max(noise / signal, LEAST_NOISE)  # ξ²
+    bandwidth = duration * min(0.25, BANDWIDTH_CONSTANT * ratio**0.4 * changes**-0.4)
+
+    step = bandwidth / LAGS
+    gamma = autocovariances([np.diff(mid) for mid in mid_on_grid(recording, step)], max(SHOWN_LAGS))
+    sigma = {lags: np.sqrt(realised_kernel(gamma, lags) / duration) for lags in SHOWN_LAGS}
+    error = {lags: sigma[lags] * np.sqrt(PARZEN_ROUGHNESS * lags * step / duration) for lags in SHOWN_LAGS}
+    intervals = np.geomspace(min(0.02, bandwidth / 8.0), duration / 20.0, 12)
     return Volatility(
-        sigma=float(sigma[chosen]),
-        standard_error=float(0.5 * error[chosen] / sigma[chosen]),
-        bandwidth=float(lags[chosen] * step),
-        bandwidths=lags * step,
-        kernel_sigma=sigma,
-        kernel_error=0.5 * error / sigma,
+        sigma=float(sigma[LAGS]),
+        standard_error=float(error[LAGS]),
+        bandwidth=bandwidth,
+        bandwidths=step * np.array(SHOWN_LAGS),
+        kernel_sigma=np.array(list(sigma.values())),
+        kernel_error=np.array(list(error.values())),
         intervals=intervals,
         realised_sigma=np.array([realised_volatility(recording, float(interval)) for interval in intervals]),
     )
-
-
-def _lepski(estimate: Float[np.ndarray, "bandwidth"], error: Float[np.ndarray, "bandwidth"]) -> int:
-    """The first estimate within √(error_j² - error_i²) of every later (less biased, noisier) one."""
-    for i in range(len(estimate)):
-        spread = np.sqrt(error[i + 1 :] ** 2 - error[i] ** 2)
-        if np.all(np.abs(estimate[i + 1 :] - estimate[i]) <= spread):
-            return i
-    return len(estimate) - 1
