@@ -47,6 +47,7 @@ class ControlledChain:
     """A market maker's problem as arrays: nothing of the model is left but numbers and the intensities."""
 
     reward: Float[Array, "*state"]  # ℓ, currency per time
+    magnitude: Float[Array, "*state"]  # Σ|terms of ℓ|, currency per time: what rounding of ℓ is a fraction of
     terminal: Float[Array, "*state"]  # θ(T), currency
     discount: Float[Array, ""]  # ρ, per time
     xi: Float[Array, ""]  # ξ, per currency

@@ -102,6 +102,7 @@ def discretise(problem: Problem) -> ControlledChain:
 
     return ControlledChain(
         reward=on_lattice(problem.running_reward),
+        magnitude=on_lattice(problem.reward_magnitude),
         terminal=on_lattice(problem.terminal_value),
         discount=jnp.asarray(problem.discount_rate(), float),
         xi=xi,

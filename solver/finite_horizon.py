@@ -15,9 +15,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from quotegrid.models.problem import DEFAULT_TIMES, Fault, Numerics, Problem, ProblemError, TableRequest
+from quotegrid.solver.certificate import Certificate, not_certified
 from quotegrid.solver.chain import ControlledChain
 from quotegrid.solver.discretise import discretise
 from quotegrid.solver.extrapolated_euler import march_extrapolated, start_extrapolated
+from quotegrid.solver.finite_certificate import certify_path, path_defects
 from quotegrid.solver.implicit_euler import march_implicit_euler
 from quotegrid.solver.marching import Marching, Output, start_marching
 from quotegrid.solver.methods import EXTRAPOLATED_EULER, IMPLICIT_EULER, UNIFORMISATION, Choice
@@ -27,6 +29,8 @@ from quotegrid.solver.uniformisation import march_uniformised, start_uniformisat
 
 _MOST_TIMES = 20_001  # nodes that a `max_lookup_error` may lead to
 _EULER_STEPS = 2000  # implicit Euler, when numerics.time_steps does not say
+_DEFECT_AIM = 1e-8  # of the certificate's dense path in all, in units of the value scale
+_REFINEMENTS, _MOST_PARTS = 2, 8  # of the dense path, and of an interval in one of them
 _CHUNK = 32  # output times per compiled call: progress between calls, one shape for all of them
 
 
@@ -34,11 +38,24 @@ class Path(NamedTuple):
     """The solution at increasing times to go."""
 
     to_go: Float[np.ndarray, " t"]
-    value: Float[np.ndarray, "t *state"]  # θ, currency
+    bias: Float[np.ndarray, "t *state"]  # θ less its value at the target, currency
+    level: Float[np.ndarray, " t"]  # θ at the target, currency
     offset: Float[np.ndarray, "t *state flow"]  # price units, NaN where off
+    defects: Float[np.ndarray, " t"]  # the steps' estimated errors up to each time, currency
     steps: int
-    defect: float  # sum of the steps' estimated errors, currency
     sound: bool
+
+    @property
+    def value(self) -> Float[np.ndarray, "t *state"]:
+        """θ, currency."""
+        return self.bias + self.level.reshape((-1,) + (1,) * (self.bias.ndim - 1))
+
+    def at(self, places: np.ndarray) -> "Path":
+        """The path at some of its times."""
+        return self._replace(**{name: getattr(self, name)[places] for name in Path._fields[:5]})
+
+
+Run = Callable[[np.ndarray], Path]
 
 
 class FiniteResult(NamedTuple):
@@ -52,6 +69,7 @@ class FiniteResult(NamedTuple):
     status: Status
     choice: Choice  # the method that was used in the end
     lookup_error: dict[str, float]
+    certificate: Certificate
 
 
 def solve_finite(
@@ -61,7 +79,7 @@ def solve_finite(
     table: TableRequest,
     progress: Callable[[float], None],
 ) -> FiniteResult:
-    """March `problem` (leaves float64) by the chosen method, or by implicit Euler if that fails and may be
+    """March `problem` (leaves float64) by the chosen method, or by implicit Euler if it fails and may be
     replaced.
 
     Runs with double precision on.
@@ -69,12 +87,12 @@ def solve_finite(
     result = _solve_by(problem, choice, numerics, table, progress)
     if result.status is Status.CONVERGED or numerics.method is not None:
         return result
-    fallback = Choice(
-        IMPLICIT_EULER, f"{choice.method} failed ({result.status}), and this is the monotone fallback"
-    )
-    result = _solve_by(problem, fallback, numerics, table, progress)
+    reason = f"{choice.method} failed ({result.status}), and this is the monotone fallback"
+    result = _solve_by(problem, Choice(IMPLICIT_EULER, reason), numerics, table, progress)
     return (
-        result._replace(status=Status.TOLERANCE_NOT_REACHED) if result.status is Status.CONVERGED else result
+        result
+        if result.status is not Status.CONVERGED
+        else result._replace(status=Status.TOLERANCE_NOT_REACHED)
     )
 
 
@@ -87,27 +105,94 @@ def _solve_by(
 ) -> FiniteResult:
     duration = float(problem.horizon.duration)  # type: ignore[union-attr]
     chain, start, fastest = _begin(problem, choice, numerics, duration)
+    share = _Halving(progress)
 
-    def run(to_go: np.ndarray, share: tuple[float, float]) -> Path:
-        return _march(
-            chain, start, to_go, choice, numerics, lambda f: progress(share[0] + f * (share[1] - share[0]))
-        )
+    def run(to_go: np.ndarray) -> Path:
+        return _march(chain, start, to_go, choice, numerics, share)
 
+    pilot = pilot_times(duration, fastest)
     if isinstance(table.times, tuple):
-        path = run(with_checks(duration - np.asarray(table.times, float)[::-1]), (0.0, 1.0))
+        nodes = duration - np.asarray(table.times, float)[::-1]
+        path = run(with_checks(nodes))
     else:
-        pilot = run(pilot_times(duration, fastest), (0.0, 0.2))
-        path = _place_and_march(run, pilot, table)
-    keep = slice(None, None, 4)  # the nodes, without the checks between them
-    times = duration - path.to_go[keep][::-1]
+        path = _place_and_march(run, run(pilot), table)
+        nodes = path.to_go[::4]
+    lookup_error = {"offset": interpolation_error(path.offset), "value": interpolation_error(path.value)}
+    if not path.sound:
+        certificate = not_certified("the march did not reach the end of the horizon")
+        path = path.at(np.arange(0, len(path.to_go), 4))
+    elif choice.method == UNIFORMISATION:
+        path = path.at(np.searchsorted(path.to_go, nodes))
+        certificate = certify_path(
+            chain,
+            path.bias,
+            path.defects,
+            2.0 * path.defects,
+            "relative error of a positive series, added up over time",
+        )
+    else:
+        dense = np.union1d(path.to_go, pilot[pilot <= path.to_go[-1]])
+        path, value_error, span = _dense_path(chain, run, dense, refine=choice.method == EXTRAPOLATED_EULER)
+        stored = np.searchsorted(path.to_go, nodes)
+        path = path.at(stored)
+        how = "Bellman defect of a dense path, added up over time"
+        certificate = certify_path(chain, path.bias, value_error[stored], span[stored], how)
+    share.done()
+    times = duration - path.to_go[::-1]
     if isinstance(table.times, tuple):
         times = np.asarray(table.times, float)  # to the last bit what was asked for
     else:
         times[0] = 0.0
-    value, offset = path.value[keep][::-1], path.offset[keep][::-1]
     status = Status.CONVERGED if path.sound else _failure(path, chain)
-    error = {"offset": interpolation_error(path.offset), "value": interpolation_error(path.value)}
-    return FiniteResult(times, value, offset, path.steps, path.defect, status, choice, error)
+    return FiniteResult(
+        times,
+        path.value[::-1],
+        path.offset[::-1],
+        path.steps,
+        float(path.defects[-1]),
+        status,
+        choice,
+        lookup_error,
+        certificate.backwards(),
+    )
+
+
+class _Halving:
+    """Progress over several marches of which nobody knows how many: each run takes half of what is left."""
+
+    def __init__(self, report: Callable[[float], None]) -> None:
+        self._report, self._begin, self._reached = report, 0.0, 0.0
+
+    def __call__(self, fraction: float) -> None:
+        self._reached = self._begin + 0.5 * (1.0 - self._begin) * fraction
+        self._report(self._reached)
+        if fraction >= 1.0:
+            self._begin = self._reached
+
+    def done(self) -> None:
+        self._report(1.0)
+
+
+def _dense_path(
+    chain: ControlledChain, run: Run, to_go: np.ndarray, refine: bool
+) -> tuple[Path, np.ndarray, np.ndarray]:
+    """A path dense enough for its defects to be small, with bounds on e and on its differences."""
+    target = _DEFECT_AIM * float(chain.value_scale)
+    refinements = _REFINEMENTS if refine else 0
+    while True:
+        path = run(to_go)
+        defects = path_defects(chain, path.to_go, path.bias, path.level)
+        if refinements == 0 or float(np.sum(defects.largest)) <= target or not path.sound:
+            break
+        refinements -= 1
+        # the defect of an interval times its length falls like length⁶
+        wanted = (defects.largest * len(defects.largest) / target) ** (1.0 / 6.0)
+        parts = np.ceil(wanted.clip(1.0, _MOST_PARTS)).astype(int)
+        ends = zip(to_go, to_go[1:], parts, strict=False)
+        to_go = np.concatenate([*(np.linspace(a, b, n, endpoint=False) for a, b, n in ends), to_go[-1:]])
+    # before the first time of the path there is the march from the terminal condition to it
+    value_error = path.defects[0] + np.concatenate([[0.0], np.cumsum(defects.largest)])
+    return path, value_error, 2.0 * path.defects[0] + np.concatenate([[0.0], np.cumsum(defects.span)])
 
 
 def _failure(path: Path, chain: ControlledChain) -> Status:
@@ -116,16 +201,16 @@ def _failure(path: Path, chain: ControlledChain) -> Status:
     return Status.TOLERANCE_NOT_REACHED if np.all(np.isfinite(path.value)) else Status.UNBOUNDED_QUOTES
 
 
-def _place_and_march(run: Callable, pilot: Path, table: TableRequest) -> Path:
+def _place_and_march(run: Run, pilot: Path, table: TableRequest) -> Path:
     """Spread the nodes; for a `max_lookup_error`, in growing number until the error is small enough."""
     target = table.max_lookup_error
     count = DEFAULT_TIMES if table.times is None else table.times
     assert isinstance(count, int)
-    if target is None:
-        return run(with_checks(place_nodes(pilot.to_go, pilot.offset, count)), (0.2, 1.0))
+    if target is None or not pilot.sound:
+        return run(with_checks(place_nodes(pilot.to_go, pilot.offset, count)))
     count = 17
     while True:
-        path = run(with_checks(place_nodes(pilot.to_go, pilot.offset, count)), (0.2, 1.0))
+        path = run(with_checks(place_nodes(pilot.to_go, pilot.offset, count)))
         error = interpolation_error(path.offset)
         if error <= target or not path.sound:
             return path
@@ -184,15 +269,9 @@ def _march(
         progress(min(1.0, float(to_go[min(begin + _CHUNK, count) - 1]) / float(to_go[-1] or 1.0)))
         if not bool(marching.sound):
             break
-    bias, level, offset, quoted = (np.concatenate(parts)[:count] for parts in zip(*pieces, strict=True))
-    return Path(
-        to_go,
-        bias + level.reshape((-1,) + (1,) * (bias.ndim - 1)),
-        np.moveaxis(np.where(quoted, offset, np.nan), 1, -1),
-        int(marching.steps),
-        float(marching.defect),
-        bool(marching.sound),
-    )
+    bias, level, offsets, quoted, defects = (np.concatenate(x)[:count] for x in zip(*pieces, strict=True))
+    offset = np.moveaxis(np.where(quoted, offsets, np.nan), 1, -1)
+    return Path(to_go[: len(bias)], bias, level, offset, defects, int(marching.steps), bool(marching.sound))
 
 
 @partial(jax.jit, static_argnums=4)

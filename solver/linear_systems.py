@@ -160,13 +160,7 @@ def solve_with_reference(
     γτ and the reference state's own equation gives γ. Every state must be able to reach the reference, or τ
     is infinite.
     """
-    others = jnp.ones(killing.shape).at[reference].set(0.0)
-    arriving = jnp.stack([_leads_to(reference, shift, killing.shape) for shift in shifts])
-    factors = factorise(
-        rates * others[None] * (1.0 - arriving),
-        shifts,
-        jnp.where(others > 0.0, killing + jnp.sum(rates * arriving, axis=0), 1.0),
-    )
+    factors, others = factorise_passage(rates, shifts, killing, reference)
     collected, duration = jax.vmap(solve_factored, in_axes=(None, 0))(
         factors, jnp.stack([right * others, others])
     )
@@ -179,6 +173,23 @@ def solve_with_reference(
             own_duration = own_duration + rate * duration[after]
     level = own_collected / own_duration
     return collected - level * duration, level
+
+
+def factorise_passage(
+    rates: Float[Array, "flow *state"],
+    shifts: tuple[Shift, ...],
+    killing: Float[Array, "*state"],
+    reference: tuple[int, ...],
+) -> tuple[Factors, Float[Array, "*state"]]:
+    """The chain stopped at the reference state, and 1 at all states but that one.
+
+    Solving for a right-hand side times the second gives what is collected before the passage; 0 at the
+    reference.
+    """
+    others = jnp.ones(killing.shape).at[reference].set(0.0)
+    arriving = jnp.stack([_leads_to(reference, shift, killing.shape) for shift in shifts])
+    killed = jnp.where(others > 0.0, killing + jnp.sum(rates * arriving, axis=0), 1.0)
+    return factorise(rates * others[None] * (1.0 - arriving), shifts, killed), others
 
 
 def _leads_to(reference: tuple[int, ...], shift: Shift, shape: tuple[int, ...]) -> Array:

@@ -38,7 +38,7 @@ class Marching(NamedTuple):
 
     def output(self) -> "Output":
         """What a table keeps of this moment."""
-        return Output(self.bias, self.level, self.policy.offsets, self.policy.quoted)
+        return Output(self.bias, self.level, self.policy.offsets, self.policy.quoted, self.defect)
 
 
 class Output(NamedTuple):
@@ -48,6 +48,7 @@ class Output(NamedTuple):
     level: Float[Array, ""]
     offsets: Float[Array, "flow *state"]  # price units; meaningless where not quoted
     quoted: Bool[Array, "flow *state"]
+    defect: Float[Array, ""]  # so far, currency
 
 
 def start_marching(chain: ControlledChain, theta: Float[Array, "*state"]) -> Marching:

@@ -44,7 +44,9 @@ class Solution:
     # stationary: max |B(θ) - ρθ - g|, currency per time; finite: sum of the steps' estimated errors, currency
     residual: float
     iterations: int  # policy iterations, or time steps
-    certificate: dict
+    certificate: dict  # the bounds of the certificate, as plain JSON
+    # certified bound of each offset, price units
+    offset_error: Float[np.ndarray, "*time_and_state flow"] | None
     lookup_error: (
         dict | None
     )  # largest error of linear interpolation between the times: offset (price), value (currency)

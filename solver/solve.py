@@ -102,7 +102,8 @@ def solve(
         status=status,
         method=choice.method,
         method_reason=choice.reason,
-        certificate={"level": "none", "reason": "this version does not certify solutions"},
+        certificate=result.certificate.summary(),
+        offset_error=result.certificate.offset_error,
         notes=notes,
         **found,
     )

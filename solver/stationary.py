@@ -9,9 +9,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from quotegrid.models.problem import Numerics, Problem
+from quotegrid.solver.certificate import Certificate, not_certified
 from quotegrid.solver.chain import ControlledChain, in_problem_order, stays_inside
 from quotegrid.solver.discretise import Lattice, discretise, inventory_lattices
 from quotegrid.solver.policy_iteration import StationarySolution, policy_iteration
+from quotegrid.solver.stationary_certificate import certify_stationary
 from quotegrid.solver.status import Status
 
 
@@ -25,6 +27,7 @@ class StationaryResult(NamedTuple):
     iterations: int
     status: Status
     notes: tuple[str, ...]
+    certificate: Certificate
 
 
 def solve_stationary(problem: Problem, numerics: Numerics) -> StationaryResult:
@@ -34,7 +37,10 @@ def solve_stationary(problem: Problem, numerics: Numerics) -> StationaryResult:
         np.asarray, _kernel(problem, jnp.asarray(numerics.tolerance, float), ergodic)
     )
     status, notes = Status.CONVERGED, ()
-    if not bool(found.converged):
+    if bool(found.converged):
+        certificate = certify_stationary(problem, found.theta)
+    else:
+        certificate = not_certified("the solve did not converge")
         status, notes = (
             _diagnosis(problem, found, ceiling, ergodic) if representable else (Status.BADLY_SCALED, ())
         )
@@ -46,6 +52,7 @@ def solve_stationary(problem: Problem, numerics: Numerics) -> StationaryResult:
         iterations=int(found.iterations),
         status=status,
         notes=notes,
+        certificate=certificate,
     )
 
 

@@ -14,21 +14,22 @@ are the fill rates there, M = -c + P with P ≥ 0, and
 Every term is non-negative, so nothing cancels and θ keeps its relative accuracy; only differences of
 neighbouring θ are exponentiated, so nothing overflows however long the horizon (Jensen 1953; Grassmann 1977).
 The tail after n terms is at most (hX/(n+1-hX)) times the largest term, X the largest row sum of P, and u ≥
-e^{-ch}: the series stops when that is rounding.
+e^{-ch}: the series stops when that is rounding. The relative error of a sum of positive terms is the mean of
+theirs, and the n-th term's is n times that of one product with hP/n, so a step adds to θ at most (that × Σ n
+t_n/Σ t_n + tail + rounding of the logarithm)/κ: the march carries the sum as its defect, and B's flow does
+not enlarge it.
 """
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from quotegrid.solver.chain import ControlledChain, destination
+from quotegrid.solver.certificate import UNIT_ROUNDOFF, rounding_allowance
+from quotegrid.solver.chain import ControlledChain, destination, in_problem_order
 from quotegrid.solver.marching import Marching, Output, start_marching
 
 _LONGEST = 16.0  # hX of a step: sums stay below e^16, and about 50 terms are needed
 _TAIL = 2e-17
-_STEP_ROUNDING = (
-    1e-15  # of 1/κ and of the bias, in one step: sums of positive terms, a logarithm, an addition
-)
 _STEEPEST = 600.0  # largest κ(θ(i) - θ(j)) that is exponentiated
 _STATIONARY = 1e-14  # relative spread of B(θ) at which only the level still moves
 
@@ -46,7 +47,9 @@ def start_uniformisation(chain: ControlledChain, decay: Float[Array, ""]) -> Mar
         )
         upward = jax.lax.cummax(theta + ramp, axis=axis) - ramp
         downward = jax.lax.cummax(theta - ramp, axis=axis, reverse=True) + ramp
-        theta = jnp.maximum(theta, jnp.maximum(upward, downward))
+        envelope = jnp.maximum(upward, downward)
+        # adding the ramp rounds: not for that
+        theta = jnp.where(envelope > theta + 1.0 / decay, envelope, theta)
     return start_marching(chain, theta)
 
 
@@ -73,26 +76,32 @@ def march_uniformised(
             return sum(arriving, staying * term)
 
         def add_term(state: tuple) -> tuple:
-            term, total, count, _ = state
+            term, total, weighted, count, _ = state
             term = apply(term) * (length / count)
             tail = jnp.max(term) * reach / jnp.maximum(count + 1.0 - reach, 1e-300)
             more = (count <= reach) | (tail > _TAIL * jnp.min(total))
-            return term, total + term, count + 1.0, more
+            return term, total + term, weighted + count * term, count + 1.0, more
 
         one = jnp.ones(chain.shape)
-        _, total, _, _ = jax.lax.while_loop(
-            lambda s: s[3], add_term, (one, one, jnp.ones(()), jnp.ones((), bool))
-        )
+        start = (one, one, jnp.zeros(chain.shape), jnp.ones(()), jnp.ones((), bool))
+        _, total, weighted, _, _ = jax.lax.while_loop(lambda s: s[4], add_term, start)
         spread = jnp.max(row_sums) - jnp.min(row_sums)
         settled = spread <= _STATIONARY * largest
         gained = jnp.where(settled, (row_sums - offset) * left, jnp.log(total) - offset * length) / decay
         gained = jnp.where(settled, gained[chain.target], gained)
+        allowance, in_p = rounding_allowance(chain, marching.bias, marching.policy)
+        relative = jnp.max(_relative_error(chain, marching, in_p, decay), initial=0.0)
+        each = (len(chain.shifts) + 6) * UNIT_ROUNDOFF + relative  # of one product with hP/n
+        logs = jnp.abs(jnp.log(total)) + offset * length
+        stepping = jnp.max(each * weighted / total + _TAIL + 4.0 * UNIT_ROUNDOFF * (1.0 + logs)) / decay
+        stepping = stepping + 2.0 * UNIT_ROUNDOFF * jnp.max(jnp.abs(marching.bias) + jnp.abs(gained))
+        standing = left * (spread / decay + jnp.max(allowance))
         length = jnp.where(settled, left, length)
         after = marching.moved(chain, marching.bias + gained)
         return after._replace(
             now=jnp.where(length == left, until, marching.now + length),
             steps=marching.steps + 1,
-            defect=marching.defect + _STEP_ROUNDING * (1.0 / decay + jnp.max(jnp.abs(marching.bias))),
+            defect=marching.defect + jnp.where(settled, standing, stepping),
             sound=marching.sound & jnp.all(jnp.isfinite(gained)) & (length > 0.0),
         )
 
@@ -104,3 +113,13 @@ def march_uniformised(
         return marching, marching.output()
 
     return jax.lax.scan(to_output, marching, outputs)
+
+
+def _relative_error(chain: ControlledChain, marching: Marching, in_p: Array, decay: Array) -> Array:
+    """Of the fill rates at the bias: k times the error of p and δ, and the exponential's; [flow, *state]."""
+    wide = (slice(None),) + (None,) * len(chain.shape)
+    k = decay * in_problem_order(chain.channels, [c.size * c.multiplier for c in chain.channels])[wide]
+    rates, p, offsets = marching.policy.rates, marching.policy.reservation, marching.policy.offsets
+    logs = jnp.abs(jnp.log(jnp.where(rates > 0.0, rates, 1.0)))
+    moved = in_p + 4.0 * UNIT_ROUNDOFF * (jnp.abs(p) + jnp.abs(offsets))
+    return jnp.where(rates > 0.0, k * moved + UNIT_ROUNDOFF * (8.0 + 4.0 * logs), 0.0)

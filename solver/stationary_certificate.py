@@ -1,0 +1,152 @@
+"""The certificate of a stationary solution: residual bounds, and the box in which the truth is proved to lie.
+
+Ergodic. lo = min B(θ̂), hi = max B(θ̂), ε = hi - lo (widened by rounding), e = 0 at the target o:
+
+    lo ≤ g ≤ hi,    -(hi - g) τ(i) ≤ e(i) ≤ (g - lo) τ(i),    |e(i) - e(j)| ≤ ε max{τ(i), τ(j)},    regret ≤ ε
+
+with τ(i) any bound on the mean time to o of every chain whose rates lie in the box. Discounted, R = B(θ̂) -
+ρθ̂:
+
+    -max R/ρ ≤ e ≤ -min R/ρ,    |e(i) - e(j)| ≤ (max R - min R) min{1/ρ, τ(i) + τ(j)},    regret ≤ (max R -
+    min R)/ρ.
+
+The rates depend on how far θ may be from θ̂, and that on τ. The circle closes as follows: choose radii r
+around the reservation offsets, compute τ for all rates that these allow; if the bounds above then give |p̂ -
+p| < r everywhere, a solution lies inside (continue in ℓ from the problem that θ̂ solves exactly; the path can
+never reach the wall). τ is accepted only if 1 + max_λ L_λ τ ≤ 0 off the target, which makes it an upper bound
+whatever way it was found.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from quotegrid.models.problem import Problem
+from quotegrid.solver.bellman import greedy_policy
+from quotegrid.solver.certificate import (
+    Certificate,
+    QuoteBounds,
+    not_certified,
+    quote_bounds,
+    rounding_allowance,
+)
+from quotegrid.solver.chain import ControlledChain, destination, in_problem_order
+from quotegrid.solver.discretise import discretise
+from quotegrid.solver.linear_systems import factorise_passage, solve_factored
+
+_ROUNDS = 6  # attempts at closing the box, each with a wider one
+_WIDER = 1.5
+# τ is enlarged by this, so that rounding cannot spoil the inequality that proves it
+_TIME_MARGIN = 1.0 + 1e-4
+_POLICY_ROUNDS = 40  # choices of the slowest rates: one or two suffice for a narrow box
+
+
+class _Bounds(NamedTuple):
+    closed: Bool[Array, ""]
+    least: Array  # min of B(θ̂) - ρθ̂
+    most: Array
+    value_error: Array
+    quotes: QuoteBounds
+
+
+def certify_stationary(problem: Problem, theta: Float[np.ndarray, "*state"]) -> Certificate:
+    """Bound the distance of `theta` and its greedy quotes to the optimum; runs with double precision on."""
+    ergodic = problem.horizon.kind == "ergodic"
+    bounds = jax.tree.map(np.asarray, _kernel(problem, jnp.asarray(theta), ergodic))
+    if not bounds.closed:
+        return not_certified("the residual is too large for the box around the solution to close")
+    least, most = float(bounds.least), float(bounds.most)
+    quotes = bounds.quotes
+    certain = np.where(quotes.ambiguous, 0.0, quotes.error)
+    regret = most - least if ergodic else (most - least) / float(problem.discount_rate())
+    return Certificate(
+        level="A",
+        statement="proved for this chain: Bellman residuals, mean hitting times over all rates that these "
+        "allow, rounding included",
+        value_error=float(bounds.value_error),
+        gain_interval=(least, most) if ergodic else None,
+        quote_error=float(np.max(certain, initial=0.0)),
+        uncertain_ticks=int(np.sum(quotes.ambiguous)),
+        regret=regret,
+        offset_error=np.moveaxis(quotes.error, 0, -1),
+    )
+
+
+@partial(jax.jit, static_argnums=2)
+def _kernel(problem: Problem, theta: Array, ergodic: bool) -> _Bounds:
+    chain = discretise(problem)
+    policy = greedy_policy(chain, theta)
+    discount = jnp.zeros(()) if ergodic else chain.discount
+    allowance, in_p = rounding_allowance(chain, theta, policy)
+    residual = policy.operator - discount * theta
+    least, most = jnp.min(residual - allowance), jnp.max(residual + allowance)
+    span = most - least
+    wide = (slice(None),) + (None,) * len(chain.shape)
+    sizes = in_problem_order(chain.channels, [c.size * c.multiplier for c in chain.channels])[wide]
+
+    def radius_of(times: Array) -> Array:
+        """The largest |p̂ - p| that residuals of this span make, flow by flow."""
+        after = jnp.stack([destination(times, shift) for shift in chain.shifts])
+        if ergodic:
+            difference = span * jnp.maximum(times[None], after)
+        else:
+            difference = span * jnp.minimum(1.0 / discount, times[None] + after)
+        return difference / sizes + in_p
+
+    def attempt(state: tuple) -> tuple:
+        radius, _, _, count = state
+        box = quote_bounds(chain, policy, radius)
+        times, proved = slowest_passage(chain, box.lowest_rate, box.highest_rate)
+        found = radius_of(times)
+        closed = proved & jnp.all(found < radius)
+        return jnp.where(closed, radius, _WIDER * found), closed, times, count + 1
+
+    def unfinished(state: tuple) -> Array:
+        return ~state[1] & (state[3] < _ROUNDS) & jnp.all(jnp.isfinite(state[0]))
+
+    times, _ = slowest_passage(chain, policy.rates, policy.rates)
+    start = (_WIDER * radius_of(times), jnp.zeros((), bool), times, 0)
+    _, closed, times, _ = jax.lax.while_loop(unfinished, attempt, start)
+    value_error = jnp.max(span * times) if ergodic else jnp.maximum(jnp.abs(least), jnp.abs(most)) / discount
+    return _Bounds(closed, least, most, value_error, quote_bounds(chain, policy, radius_of(times)))
+
+
+def slowest_passage(
+    chain: ControlledChain, lowest: Float[Array, "flow *state"], highest: Float[Array, "flow *state"]
+) -> tuple[Float[Array, "*state"], Bool[Array, ""]]:
+    """A bound on the mean time to the target under any rates between `lowest` and `highest`, and whether it
+    is proved.
+
+    The slowest chain takes each rate high where it leads to a state from which the target is farther, else
+    low.
+    """
+    nothing = jnp.zeros(chain.shape)
+
+    def solve(rates: Array) -> Array:
+        factors, others = factorise_passage(rates, chain.shifts, nothing, chain.target)
+        return solve_factored(factors, others)
+
+    def slow_rates(times: Array) -> Array:
+        after = jnp.stack([destination(times, shift) for shift in chain.shifts])
+        return jnp.where(after > times[None], highest, lowest)
+
+    def improve(state: tuple) -> tuple:
+        times, _, count = state
+        slower = solve(slow_rates(times))
+        return slower, jnp.all(slower <= times * (1.0 + 1e-12)), count + 1
+
+    start = solve(0.5 * (lowest + highest))
+    times, _, _ = jax.lax.while_loop(
+        lambda state: ~state[1] & (state[2] < _POLICY_ROUNDS), improve, (start, jnp.zeros((), bool), 0)
+    )
+    times = _TIME_MARGIN * times
+    after = jnp.stack([destination(times, shift) for shift in chain.shifts])
+    drift = 1.0 + jnp.sum(slow_rates(times) * (after - times[None]), axis=0)
+    proved = (
+        jnp.all(drift.at[chain.target].set(0.0) <= 0.0) & jnp.all(times >= 0.0) & jnp.all(jnp.isfinite(times))
+    )
+    return times, proved
