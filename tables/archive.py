@@ -101,14 +101,17 @@ def variables(table: PolicyTable) -> dict[str, Variable]:
     return found
 
 
-def attributes(table: PolicyTable) -> dict[str, str]:
-    """What a table says about itself, as texts; nested parts as canonical JSON."""
+def attributes(table: PolicyTable) -> dict[str, str | float]:
+    """What a table says about itself; nested parts as canonical JSON."""
     return {
         "title": f"quotegrid policy table for {', '.join(table.symbols)}",
         "status": table.status,
         "status_message": table.status_message,
         "method": table.method,
         "method_reason": table.method_reason,
+        "residual": table.residual,
+        "iterations": table.iterations,
+        "lookup_error": canonical_json(table.lookup_error),
         "notes": "\n".join(table.notes),
         "package_version": table.package_version,
         "problem": table.problem_json,

@@ -168,7 +168,7 @@ def _unordered_because(table: PolicyTable, problem: ProblemTwin) -> str:
     if any(flow.convention == "market_orders" and flow.jump and flow.xi for flow in problem.flows):
         return "jumps at market orders make the rates depend on inventory under risk aversion"
     if any(_obliged(problem, flow, offset) for _, flow, offset in _by_flow(table, problem)):
-        # an obliged quote may cost money (H < 0), so a limit, where it goes off, attracts: θ is not concave
+        # an obliged quote may cost money (H < 0), so limits, where it goes off, attract: θ is not concave
         return "with max_offset the maker must quote at a loss, which can break the order near the limits"
     jumps = {flow.jump if flow.convention == "fills" else 0.0 for flow in problem.flows}
     if len(jumps) > 1 or min(jumps, default=0.0) < 0.0:
@@ -177,7 +177,7 @@ def _unordered_because(table: PolicyTable, problem: ProblemTwin) -> str:
 
 
 def _obliged(problem: ProblemTwin, flow: FlowTwin, offset: Numbers) -> bool:
-    """Whether `max_offset` decides a quote somewhere (with a finite horizon: may do so between stored times)."""
+    """Whether `max_offset` decides a quote somewhere; in a finite horizon it may between stored times."""
     if not np.isfinite(flow.max_offset):
         return False
     last = flow.max_offset - (flow.tick or 0.0)

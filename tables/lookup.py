@@ -113,8 +113,7 @@ class Axis:
             return high if (abs(high), high - x) < (abs(low), x - low) else low
         raise QuoteError(
             f"{self._name} {x:.12g} {self._unit} is between the nodes {low:.12g} and {high:.12g} of the "
-            "table; load it "
-            f"with between= one of {', '.join(BETWEEN[1:])} to get quotes there"
+            f"table; load it with between= one of {', '.join(BETWEEN[1:])} to get quotes there"
         )
 
     def _moved_to_edge(self, x: float) -> float:
@@ -141,7 +140,7 @@ class Lookup:
         outside: refuse or clamp: what a state outside the table means.
     """
 
-    __slots__ = ("_axes", "_flows", "_names", "_only", "_rounds", "_table", "_time")
+    __slots__ = ("_axes", "_flows", "_only", "_rounds", "_table", "_time")
 
     def __init__(self, table: PolicyTable, between: str = "exact", outside: str = "refuse") -> None:
         if between not in BETWEEN:
@@ -286,5 +285,5 @@ def number_reader(array: NDArray[np.float64]) -> Callable[[Corners], float]:
 
 def _strides(table: PolicyTable) -> list[int]:
     """States from one node of each inventory axis to the next."""
-    sizes: list[Any] = [len(nodes) for nodes in table.inventories]
+    sizes = [len(nodes) for nodes in table.inventories]
     return [math.prod(sizes[number + 1 :]) for number in range(len(sizes))]

@@ -128,7 +128,7 @@ def _plain(numbers: float | tuple[float, ...] | None) -> object:
 def _as_asked(inventory: Any) -> float | tuple[float, ...]:
     """The inventory as the caller gave it: a number, or a tuple of them for several assets."""
     lots: tuple[Any, ...] = (inventory,) if isinstance(inventory, Real) else tuple(inventory)
-    return lots if len(lots) > 1 else lots[0]
+    return lots[0] if len(lots) == 1 else lots
 
 
 def _per_asset(numbers: tuple[float, ...] | None) -> float | tuple[float, ...] | None:

@@ -36,7 +36,7 @@ def hand_made(
     time = None if times is None else np.array(times, dtype=np.float64)
     grid = np.meshgrid(*([] if time is None else [time]), *axes, indexing="ij")
     lots, clock = grid[-len(axes) :], grid[0] if time is not None else 0.0
-    value = sum(-(0.25 + 0.125 * number) * q**2 for number, q in enumerate(lots)) + 0.5 * clock
+    value = np.add.reduce([-(0.25 + 0.125 * n) * q**2 for n, q in enumerate(lots)]) + 0.5 * clock
     columns = []
     for number, flow in enumerate(flows):
         after = lots[flow.asset] + flow.sign * flow.size

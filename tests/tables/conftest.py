@@ -212,7 +212,7 @@ class TinyChain:
         return value, np.stack([self.evaluate(theta)[2] for theta in value])
 
 
-def tiny_solution(problem: Problem, times: tuple[float, ...] | None = None) -> SimpleNamespace:
+def tiny_solution(problem: Problem, times: tuple[float, ...] | None = None) -> Any:
     """A solution of a problem given as its file's tree, satisfying the protocol of tables."""
     chain = TinyChain(problem)
     finite = problem["horizon"]["kind"] == "finite"
@@ -392,7 +392,7 @@ def problems() -> dict[str, Problem]:
 
 
 @pytest.fixture(scope="session")
-def solve_tiny() -> Callable[..., SimpleNamespace]:
+def solve_tiny() -> Callable[..., Any]:
     """The slow twin: a solution of a problem tree."""
     return tiny_solution
 

@@ -13,11 +13,11 @@ from quotegrid.tables import PolicyTable, SolutionProtocol, TableError
 
 
 @pytest.fixture
-def solution(solve_tiny, problems) -> SimpleNamespace:
+def solution(solve_tiny, problems) -> Any:
     return copy.copy(solve_tiny(problems["glft"]))
 
 
-def test_keeps_what_the_solution_says(solution: SimpleNamespace) -> None:
+def test_keeps_what_the_solution_says(solution: Any) -> None:
     taken: SolutionProtocol = solution
     table = PolicyTable.from_solution(taken)
     for name in (
@@ -54,7 +54,7 @@ def test_keeps_what_the_solution_says(solution: SimpleNamespace) -> None:
     assert table.lattice_shape == (9,)
 
 
-def test_later_changes_of_the_solution_do_not_reach_the_table(solution: SimpleNamespace) -> None:
+def test_later_changes_of_the_solution_do_not_reach_the_table(solution: Any) -> None:
     table = PolicyTable.from_solution(solution)
     before = table.content_hash
     solution.offset[0, 0] = 99.0
@@ -64,7 +64,7 @@ def test_later_changes_of_the_solution_do_not_reach_the_table(solution: SimpleNa
     assert PolicyTable.from_solution(solution).content_hash != before
 
 
-def test_arrays_are_read_only_and_fields_frozen(solution: SimpleNamespace) -> None:
+def test_arrays_are_read_only_and_fields_frozen(solution: Any) -> None:
     table = PolicyTable.from_solution(solution)
     for array in (table.value, table.offset, *table.inventories):
         with pytest.raises(ValueError, match="read-only"):
@@ -73,7 +73,7 @@ def test_arrays_are_read_only_and_fields_frozen(solution: SimpleNamespace) -> No
         table.gain = 1.0  # type: ignore[misc]
 
 
-def test_one_nan_and_one_zero(solution: SimpleNamespace) -> None:
+def test_one_nan_and_one_zero(solution: Any) -> None:
     """Tables with equal numbers are equal, whatever the bits of NaN and of zero were."""
     before = PolicyTable.from_solution(solution)
     off = np.isnan(solution.offset)
@@ -84,14 +84,14 @@ def test_one_nan_and_one_zero(solution: SimpleNamespace) -> None:
     assert after.offset.tobytes() == before.offset.tobytes()
 
 
-def test_float32_and_fortran_order_become_the_one_layout(solution: SimpleNamespace) -> None:
+def test_float32_and_fortran_order_become_the_one_layout(solution: Any) -> None:
     solution.offset = np.asfortranarray(solution.offset.astype(np.float32))
     table = PolicyTable.from_solution(solution)
     assert table.offset.dtype == np.float64
     assert table.offset.flags.c_contiguous
 
 
-def test_equality_and_hash_follow_the_content(solution: SimpleNamespace) -> None:
+def test_equality_and_hash_follow_the_content(solution: Any) -> None:
     table, twin = PolicyTable.from_solution(solution), PolicyTable.from_solution(solution)
     assert table == twin
     assert hash(table) == hash(twin)
@@ -177,7 +177,8 @@ def two_assets(**changes: Any) -> PolicyTable:
         "lookup_error": None,
         "notes": (),
     }
-    return PolicyTable.from_solution(SimpleNamespace(**{**fields, **changes}))
+    solution: Any = SimpleNamespace(**{**fields, **changes})
+    return PolicyTable.from_solution(solution)
 
 
 def flows(*stated: tuple[str, str, int, int]) -> tuple[SimpleNamespace, ...]:

@@ -159,7 +159,7 @@ def test_agrees_with_the_models(problem_name: str, problems, x64: None) -> None:
     model, twin = parse_problem(tree).problem, twin_of(problems[problem_name])
     q = twin.lots * twin.lot_size
     states = jnp.asarray(q)[:, None]
-    close = {"rtol": 1e-13, "atol": 1e-15}
+    close: Any = {"rtol": 1e-13, "atol": 1e-15}
     np.testing.assert_allclose(np.asarray(model.running_reward(states)), sum(twin.running_terms(q)), **close)
     assert float(model.discount_rate()) == twin.discount_rate
     if twin.horizon == "finite":
