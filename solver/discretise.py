@@ -66,7 +66,8 @@ def discretise(problem: Problem) -> ControlledChain:
     flows = problem.one_sided_flows()
     groups: dict[object, list[int]] = {}
     for place, flow in enumerate(flows):
-        groups.setdefault((jax.tree.structure(flow.intensity), flow.tick is None), []).append(place)
+        shapes = tuple(jnp.shape(leaf) for leaf in jax.tree.leaves(flow.intensity))
+        groups.setdefault((jax.tree.structure(flow.intensity), shapes, flow.tick is None), []).append(place)
 
     def channel(places: list[int]) -> FillChannels:
         members = [flows[place] for place in places]
