@@ -97,7 +97,8 @@ def quote_bounds(
             solve = jax.vmap(optimal_quote, in_axes=(0, 0, 0, None, 0))
             return solve(channel.intensity, p, size, chain.xi, quotes)
 
-        below, above = best(p - r), best(p + r)
+        ends = jax.lax.map(best, jnp.stack([p - r, p + r]))
+        below, above = (jax.tree.map(lambda x, end=end: x[end], ends) for end in (0, 1))
         # w(p') at p' = p̂ ± r is Λ(δ±)e^{-ξZ(δ± - p̂ ∓ r)}; its tilt is moved to the other end of the
         # interval
         twist = jnp.exp(-2.0 * chain.xi * size[wide] * r)

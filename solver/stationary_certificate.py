@@ -38,7 +38,7 @@ from quotegrid.solver.chain import ControlledChain, destination, in_problem_orde
 from quotegrid.solver.discretise import discretise
 from quotegrid.solver.linear_systems import factorise_passage, solve_factored
 
-_ROUNDS = 6  # attempts at closing the box, each with a wider one
+_ROUNDS = 7  # attempts at closing the box, each with a wider one, and the answer
 _WIDER = 1.5
 # τ is enlarged by this, so that rounding cannot spoil the inequality that proves it
 _TIME_MARGIN = 1.0 + 1e-4
@@ -51,6 +51,15 @@ class _Bounds(NamedTuple):
     most: Array
     value_error: Array
     quotes: QuoteBounds
+
+
+class _Attempt(NamedTuple):
+    radius: Array  # of the box, price units
+    times: Array  # bound on the passage times in it
+    box: QuoteBounds
+    closed: Array
+    answered: Array  # closed, and `box` is the narrow one
+    count: Array
 
 
 def certify_stationary(problem: Problem, theta: Float[np.ndarray, "*state"]) -> Certificate:
@@ -97,22 +106,27 @@ def _kernel(problem: Problem, theta: Array, ergodic: bool) -> _Bounds:
             difference = span * jnp.minimum(1.0 / discount, times[None] + after)
         return difference / sizes + in_p
 
-    def attempt(state: tuple) -> tuple:
-        radius, _, _, count = state
-        box = quote_bounds(chain, policy, radius)
+    def attempt(state: _Attempt) -> _Attempt:
+        box = quote_bounds(chain, policy, state.radius)
         times, proved = slowest_passage(chain, box.lowest_rate, box.highest_rate)
         found = radius_of(times)
-        closed = proved & jnp.all(found < radius)
-        return jnp.where(closed, radius, _WIDER * found), closed, times, count + 1
+        closes = proved & jnp.all(found < state.radius)
+        # once closed, the box is taken as narrow as it was proved, and its quotes are the answer
+        times = jnp.where(state.closed, state.times, times)
+        radius = jnp.where(state.closed, state.radius, jnp.where(closes, found, _WIDER * found))
+        return _Attempt(radius, times, box, state.closed | closes, state.closed, state.count + 1)
 
-    def unfinished(state: tuple) -> Array:
-        return ~state[1] & (state[3] < _ROUNDS) & jnp.all(jnp.isfinite(state[0]))
+    def unfinished(state: _Attempt) -> Array:
+        return ~state.answered & (state.count < _ROUNDS) & jnp.all(jnp.isfinite(state.radius))
 
     times, _ = slowest_passage(chain, policy.rates, policy.rates)
-    start = (_WIDER * radius_of(times), jnp.zeros((), bool), times, 0)
-    _, closed, times, _ = jax.lax.while_loop(unfinished, attempt, start)
+    flags = jnp.zeros((), bool)
+    nothing = QuoteBounds(policy.rates, policy.rates, policy.rates, policy.quoted)
+    start = _Attempt(_WIDER * radius_of(times), times, nothing, flags, flags, jnp.zeros((), int))
+    state = jax.lax.while_loop(unfinished, attempt, start)
+    times = state.times
     value_error = jnp.max(span * times) if ergodic else jnp.maximum(jnp.abs(least), jnp.abs(most)) / discount
-    return _Bounds(closed, least, most, value_error, quote_bounds(chain, policy, radius_of(times)))
+    return _Bounds(state.answered, least, most, value_error, state.box)
 
 
 def slowest_passage(
