@@ -6,7 +6,8 @@ price, positive away from it; the skew is where the middle of bid and ask stands
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from rich import box
@@ -62,6 +63,17 @@ def gain_text(gain: float, money: str, time_unit: str) -> str:
     seconds = SECONDS_IN.get(time_unit)
     per_hour = "" if seconds in (None, 3600.0) else f" = {gain * 3600.0 / seconds:.6g} {money} per h"
     return f"{gain:.6g} {money} per {time_unit}{per_hour}"
+
+
+def certificate_text(certificate: Mapping[str, Any], price_unit: str, money: str) -> str:
+    """The level, and how far value and quotes are from the optimum at most; or why nothing is certified."""
+    if certificate["level"] == "none":
+        return f"none: {certificate.get('reason', 'no reason is given')}"
+    quotes = f"quotes within {certificate['quote_error']:.2g} {price_unit} of the optimum"
+    ticks = certificate.get("uncertain_ticks", 0)
+    if ticks:
+        quotes += f" ({ticks} on a tick whose neighbour may be as good)"
+    return f"level {certificate['level']}: value within {certificate['value_error']:.2g} {money}, {quotes}"
 
 
 def _headline(table: PolicyTable) -> Text:
@@ -125,8 +137,7 @@ def _facts(table: PolicyTable, written: str | None, seconds: float | None) -> It
     if table.lookup_error is not None:
         offset, value = table.lookup_error["offset"], table.lookup_error["value"]
         yield "lookup error", f"{offset:.2g} {table.price_unit}, {value:.2g} {money} between stored times"
-    reason = table.certificate.get("reason")
-    yield "certificate", f"{table.certificate['level']}{f': {reason}' if reason else ''}"
+    yield "certificate", certificate_text(table.certificate, table.price_unit, money)
     for note in table.notes:
         yield "note", note
     if seconds is not None:
