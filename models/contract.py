@@ -2,8 +2,8 @@
 
 A `Block` is one table of the problem file, one validated Python object and one JAX pytree at once. Its fields
 are the file's keys. Fields named in `static` (words, counts, structure) travel as auxiliary data, all others
-(numbers, blocks, tuples of them) are leaves, a list of numbers one leaf, so that new numbers reuse a compiled
-function. Rebuilding a block from leaves does not validate: tracers pass.
+(numbers, blocks, tuples of them) are leaves, so that new numbers reuse a compiled function. A list of numbers
+is one leaf, its length structure. Rebuilding a block from leaves does not validate: tracers pass.
 
 An intensity Λ(δ) is the rate of fills at an offset δ from the reference price. Solvers ask it only the
 questions of `AbstractIntensity`; in terms of the hazard h = -Λ'/Λ the best offset against a reservation
@@ -101,14 +101,16 @@ class Block(BaseModel):
         leaves = tuple(name for name in cls.model_fields if name not in cls.static)
         fixed = tuple(name for name in cls.model_fields if name in cls.static)
 
-        lists = {name for name in leaves if _is_number_list(cls.model_fields[name])}
+        lists = tuple(name for name in leaves if _is_number_list(cls.model_fields[name]))
 
         def child(block: Block, name: str) -> Any:
             value = getattr(block, name)
             return NumberList.as_leaf(value) if name in lists else value
 
         def flatten(block: Block) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-            return tuple(child(block, name) for name in leaves), tuple(getattr(block, name) for name in fixed)
+            children = tuple(child(block, name) for name in leaves)
+            lengths = tuple(NumberList.length(getattr(block, name)) for name in lists)
+            return children, (*(getattr(block, name) for name in fixed), lengths)
 
         def flatten_with_keys(block: Block) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
             children, auxiliary = flatten(block)
@@ -116,10 +118,10 @@ class Block(BaseModel):
             return tuple(zip(keys, children, strict=True)), auxiliary
 
         def unflatten(auxiliary: tuple[Any, ...], children: Iterable[Any]) -> Block:
-            values = dict(zip((*fixed, *leaves), (*auxiliary, *children), strict=True))
-            return cls.model_construct(
-                **{name: NumberList.from_leaf(x) if name in lists else x for name, x in values.items()}
-            )
+            values = dict(zip((*fixed, *leaves), (*auxiliary[:-1], *children), strict=True))
+            for name, length in zip(lists, auxiliary[-1], strict=True):
+                values[name] = NumberList.from_leaf(values[name], length)
+            return cls.model_construct(**values)
 
         jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
 

@@ -145,19 +145,40 @@ def _is_name(text: str) -> bool:
     return text.isprintable() and text == text.strip() != "" and not set("./") & set(text)
 
 
+@dataclass(frozen=True)
+class StandIn:
+    """What stands in the place of a list in a tree of something else, such as the axes of `vmap`."""
+
+    value: Any
+    length: int | None
+
+
 class NumberList:
     """Annotation: a list of numbers, kept as a tuple; in the pytree one leaf, an array with one axis."""
 
     @staticmethod
     def as_leaf(values: Any) -> Any:
-        """A tuple of floats as an array; anything else (None, an array, numbers of JAX) as it is."""
+        """A tuple of floats as an array, what a stand-in stands for; anything else as it is."""
+        if isinstance(values, StandIn):
+            return values.value
         plain = isinstance(values, tuple) and all(isinstance(value, float) for value in values)
         return np.array(values, dtype=np.float64) if plain else values
 
     @staticmethod
-    def from_leaf(values: Any) -> Any:
-        """An array of NumPy with one axis as a tuple of floats; anything else as it is."""
-        return tuple(values.tolist()) if isinstance(values, np.ndarray) and values.ndim == 1 else values
+    def from_leaf(leaf: Any, length: int | None) -> Any:
+        """An array of NumPy with one axis as a tuple of floats, other arrays as they are, else a stand-in."""
+        if isinstance(leaf, np.ndarray) and leaf.ndim == 1:
+            return tuple(leaf.tolist())
+        return leaf if length is None or isinstance(leaf, tuple) or np.ndim(leaf) else StandIn(leaf, length)
+
+    @staticmethod
+    def length(values: Any) -> int | None:
+        """How many numbers a list holds (in a batch of lists, each of them); None if there is no list."""
+        if isinstance(values, StandIn):
+            return values.length
+        if isinstance(values, tuple):
+            return len(values)
+        return values.shape[-1] if np.ndim(values) else None
 
     @staticmethod
     def listed(values: Any) -> Any:

@@ -195,6 +195,20 @@ def test_tables_of_equal_length_share_a_trace():
     assert len(traces) == 1
 
 
+def test_the_number_of_knots_is_structure_whatever_holds_them(x64):
+    table = Tabulated(offset=[0, 1, 2], rate=[3, 2, 1])
+    structure = jax.tree.structure(table)
+    assert structure != jax.tree.structure(Tabulated(offset=[0, 1], rate=[3, 2]))
+    for hold in (np.asarray, jnp.asarray, lambda leaf: np.stack([leaf, leaf])):
+        assert jax.tree.structure(jax.tree.map(hold, table)) == structure
+    axes = jax.tree.map(lambda _: 0, table)
+    assert jax.tree.structure(axes) == structure and jax.tree.leaves(axes) == [0, 0]
+    batch = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), table)
+    assert jax.vmap(lambda each: each.hazard(0.5), in_axes=(axes,))(batch).shape == (2,)
+    shapes = jax.eval_shape(lambda each: jax.tree.map(jnp.exp, each), table)
+    assert jax.tree.structure(shapes) == structure
+
+
 def test_problems_can_be_built_and_differentiated_inside_jax(make_problem, x64):
     problem = make_problem()
 

@@ -41,19 +41,18 @@ VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 positive = st.floats(min_value=1e-300, max_value=1e300, allow_subnormal=False)
 number = st.floats(min_value=-1e300, max_value=1e300)
 moderate = st.floats(0.1, 10.0)
-name = st.text(min_size=1, max_size=12).filter(
-    lambda text: text.isprintable() and text == text.strip() and not set("./") & set(text)
-)
-label = st.text(min_size=1, max_size=12).filter(lambda text: text.isprintable() and text.strip() != "")
+word = st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="./"), min_size=1, max_size=9)
+name = word | st.builds("{} {}".format, word, word)
+label = word | st.builds("{} / {}.".format, word, word)
 intensity = st.one_of(
     st.builds(Exponential, A=positive, k=positive),
     st.builds(Logistic, A=positive, a=number, b=positive),
     st.builds(Power, A=positive, d=moderate, k=st.floats(1.5, 5.0)),
     st.builds(Linear, A=positive, d=positive),
     st.builds(
-        lambda a, b: Tabulated(offset=[-a, 0.0, b, 2.0 * b], log_rate=[a, 0.0, -b, -2.5 * b]),
-        moderate,
-        moderate,
+        lambda a, b: Tabulated(offset=[-a, 0.0, b, 2.0 * b], log_rate=[a, 0.0, -1.2 * b, -2.7 * b]),
+        st.floats(0.5, 3.0),
+        st.floats(0.5, 3.0),
     ).filter(lambda table: table.unfair_offset(-math.inf, math.inf, 1.0, 0.0) is None),
 )
 flows = st.lists(
