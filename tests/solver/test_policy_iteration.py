@@ -93,7 +93,7 @@ def test_against_value_iteration(name, make_problem):
         rate = changes.get("horizon", {}).get("rate", 0.0)
         theta, gain = value_iteration(problem, reward, step=0.1, rate=rate)
         solution = solve(problem)
-        # certificate: |g error| ≤ the span, |θ error| ≤ span × the time to the target, here below 100 (or 1/ρ)
+        # |g error| ≤ the span, |θ error| ≤ span × the time to the target, here below 100 (or 1/ρ)
         assert gain is None or abs(solution.gain - gain) <= 1e-10
         np.testing.assert_allclose(solution.value, theta, rtol=0, atol=1e-10 * 100)
         assert solution.residual <= 1e-12 and solution.iterations < 20
@@ -147,8 +147,8 @@ def test_sizes_with_a_common_divisor_take_the_coarser_lattice(make_problem):
     np.testing.assert_array_equal(fine.offset, coarse.offset)  # the same arrays reach the same code
     assert fine.gain == coarse.gain
     assert fine.notes == (
-        "All sizes of X are multiples of 2 lots, so from the target only every 2th inventory is ever visited; "
-        "the others are left out.",
+        "All sizes of X are multiples of 2 lots, so from the target only every 2th inventory is ever "
+        "visited; the others are left out.",
     )
 
 
