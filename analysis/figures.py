@@ -22,6 +22,7 @@ from quotegrid.analysis.quotes import (
     inventory_unit,
     market,
     nearest_times,
+    per_time,
     quote_pairs,
     reference,
 )
@@ -269,7 +270,7 @@ def _headline(table: PolicyTable) -> str:
     if table.times is not None:
         words.append(f"horizon {table.times[-1]:g} {table.time_unit}")
     if table.gain is not None:
-        words.append(f"gain {table.gain:.4g} {currency(table)} per {table.time_unit}")
+        words.append(f"gain {per_time(table.gain, currency(table), table.time_unit)}")
     if table.status != "converged":
         words.append(table.status)
     return "   ·   ".join(words)

@@ -14,6 +14,13 @@ import numpy as np
 
 from quotegrid.tables.policy_table import PolicyTable
 
+SECONDS_IN = {
+    **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
+    **dict.fromkeys(("min", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hour", "hours"), 3600.0),
+    **dict.fromkeys(("d", "day", "days"), 86400.0),
+}
+
 
 @dataclass(frozen=True)
 class QuotePair:
@@ -86,3 +93,10 @@ def currency(table: PolicyTable) -> str:
     """The unit of values: a price unit times one unit of the asset, which is USD where prices are in USD."""
     is_money = re.fullmatch(r"[A-Z]{3,5}", table.price_unit) is not None
     return table.price_unit if is_money else f"{table.price_unit} × unit"
+
+
+def per_time(amount: float, money: str, time_unit: str) -> str:
+    """An amount per time unit in words, and per hour where the time unit is a known one."""
+    seconds = SECONDS_IN.get(time_unit)
+    per_hour = "" if seconds in (None, 3600.0) else f" = {amount * 3600.0 / seconds:.6g} {money} per h"
+    return f"{amount:.6g} {money} per {time_unit}{per_hour}"

@@ -41,7 +41,7 @@ def test_solve_writes_a_table_and_reports(solved_example) -> None:
         "ETH-PERP: mean-variance, ergodic",
         "bid offset",
         "(USD)",
-        "lots of 0.1",
+        "lots of 0.2",
         "USD per h",
         "converged",
         "0.",

@@ -55,6 +55,16 @@ def test_dealer_ladder_meets_the_paper() -> None:
     assert round(value, 1) == 195.1
 
 
+def test_the_readme_tells_what_the_perpetual_gives(solved_example) -> None:
+    table = qg.read_table(solved_example[0])
+    (flat,) = np.flatnonzero(table.inventories[0] == 0.0)
+    bid, ask = table.offset[flat]
+    assert table.gain is not None
+    readme = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    assert f"| {bid:.3f} below, {ask:.3f} above the mid |" in readme
+    assert f"| {table.gain * 3600:.1f} USD/h |" in readme
+
+
 def test_unknown_example_names_the_nearest() -> None:
     with pytest.raises(UnknownExampleError, match=r"^No shipped example is called 'eth'\. There are avell"):
         example_text("eth")

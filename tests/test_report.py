@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from quotegrid.report import certificate_text, gain_text, report
+from quotegrid.report import certificate_text, report
 
 
 def shown(table, **about: object) -> list[str]:
@@ -13,20 +13,6 @@ def shown(table, **about: object) -> list[str]:
     with console.capture() as capture:
         console.print(report(table, **about))
     return [line.rstrip() for line in capture.get().splitlines()]
-
-
-@pytest.mark.parametrize(
-    ("time_unit", "expected"),
-    [
-        ("s", "0.5 USD per s = 1800 USD per h"),
-        ("min", "0.5 USD per min = 30 USD per h"),
-        ("h", "0.5 USD per h"),
-        ("day", "0.5 USD per day = 0.0208333 USD per h"),
-        ("session", "0.5 USD per session"),
-    ],
-)
-def test_gain_per_hour_where_the_time_unit_is_known(time_unit: str, expected: str) -> None:
-    assert gain_text(0.5, "USD", time_unit) == expected
 
 
 def test_certificate_bounds_have_units() -> None:

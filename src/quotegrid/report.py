@@ -20,17 +20,12 @@ from quotegrid.analysis.quotes import (
     currency,
     inventory_unit,
     nearest_times,
+    per_time,
     quote_pairs,
     reference,
 )
 from quotegrid.tables.policy_table import PolicyTable
 
-SECONDS_IN = {
-    **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
-    **dict.fromkeys(("min", "minute", "minutes"), 60.0),
-    **dict.fromkeys(("h", "hour", "hours"), 3600.0),
-    **dict.fromkeys(("d", "day", "days"), 86400.0),
-}
 INVENTORIES_SHOWN, INVENTORIES_OF_LADDER = 9, 5
 TIMES_SHOWN = (0.0, 0.5, 0.9, 1.0)  # fractions of a finite horizon
 COLUMNS = ("bid offset", "ask offset", "spread", "skew")
@@ -56,13 +51,6 @@ def report(table: PolicyTable, *, written: str | None = None, seconds: float | N
     for word, text in _facts(table, written, seconds):
         facts.add_row(word, Text(text))
     return Group(*parts, facts)
-
-
-def gain_text(gain: float, money: str, time_unit: str) -> str:
-    """A gain per time unit, and per hour where the time unit is a known one."""
-    seconds = SECONDS_IN.get(time_unit)
-    per_hour = "" if seconds in (None, 3600.0) else f" = {gain * 3600.0 / seconds:.6g} {money} per h"
-    return f"{gain:.6g} {money} per {time_unit}{per_hour}"
 
 
 def certificate_text(certificate: Mapping[str, Any], price_unit: str, money: str) -> str:
@@ -127,7 +115,7 @@ def _facts(table: PolicyTable, written: str | None, seconds: float | None) -> It
     """Gain, status, method, residual, time taken, lookup error, certificate, file, as (word, text)."""
     money = currency(table)
     if table.gain is not None:
-        yield "gain", gain_text(table.gain, money, table.time_unit)
+        yield "gain", per_time(table.gain, money, table.time_unit)
     yield "status", table.status if table.status == "converged" else f"{table.status}: {table.status_message}"
     yield "method", f"{table.method}: {table.method_reason}" if table.method_reason else table.method
     if table.times is None:

@@ -43,7 +43,7 @@ def test_limits_units_and_gain_are_written(table_by_hand) -> None:
     assert [axis.get_ylabel() for axis in quotes.child_axes] == ["in ticks of 0.05 USD"]
     words = [text.get_text() for text in quotes.texts]
     assert words == ["ask", "bid", "limit \N{MINUS SIGN}4", "limit +4"]
-    assert figure.get_suptitle() == "XYZ   ·   gain 0.25 USD per s"
+    assert figure.get_suptitle() == "XYZ   ·   gain 0.25 USD per s = 900 USD per h"
 
 
 def test_finite_horizon_is_shown_at_a_few_times_up_to_its_end(table_by_hand) -> None:

@@ -9,6 +9,7 @@ from quotegrid.analysis.quotes import (
     inventory_unit,
     market,
     nearest_times,
+    per_time,
     quote_pairs,
     reference,
 )
@@ -62,3 +63,17 @@ def test_market_words(table_by_hand) -> None:
     assert reference(table) == "mid"
     assert inventory_unit(table) == "lots of 0.1"
     assert inventory_unit(table_by_hand(lot_sizes=(1.0,))) == "lots"
+
+
+@pytest.mark.parametrize(
+    ("time_unit", "expected"),
+    [
+        ("s", "0.5 USD per s = 1800 USD per h"),
+        ("min", "0.5 USD per min = 30 USD per h"),
+        ("h", "0.5 USD per h"),
+        ("day", "0.5 USD per day = 0.0208333 USD per h"),
+        ("session", "0.5 USD per session"),
+    ],
+)
+def test_amounts_per_hour_where_the_time_unit_is_known(time_unit: str, expected: str) -> None:
+    assert per_time(0.5, "USD", time_unit) == expected
