@@ -54,14 +54,18 @@ def march_extrapolated(
     lanes = jnp.asarray(counts, float)
     lane_mask = lanes.reshape((-1,) + (1,) * len(chain.shape))
 
-    def big_step(theta: Array, rates: Array, length: Array) -> tuple[Array, Array]:
+    def big_step(theta: Array, rates: Array, drift: Array, length: Array) -> tuple[Array, Array]:
+        """θ less drift × length after the step, and its estimated error; only differences meet the weights."""
+
         def prepare(killing: Array):
             return factorise(rates, chain.shifts, jnp.broadcast_to(killing, chain.shape))
 
         factors = jax.vmap(prepare)(lanes / length)
 
         def lane(increment: Array, factor) -> Array:
-            return increment + solve_factored(factor, greedy_policy(chain, theta + increment).operator)
+            return increment + solve_factored(
+                factor, greedy_policy(chain, theta + increment).operator - drift
+            )
 
         def small_step(increments: Array, done: Array) -> tuple[Array, None]:
             return jnp.where(done < lane_mask, jax.vmap(lane)(increments, factors), increments), None
@@ -76,7 +80,8 @@ def march_extrapolated(
             2.0 * marching.step >= left, 0.5 * left, marching.step
         )  # no sliver before an output
         length = jnp.where(marching.step >= left, left, length)
-        proposal, error = big_step(marching.bias, marching.policy.rates, length)
+        drift = marching.policy.operator[chain.target]
+        proposal, error = big_step(marching.bias, marching.policy.rates, drift, length)
         allowed = tolerance * chain.value_scale + _ROUNDING * jnp.max(jnp.abs(marching.bias))
         after = marching.moved(chain, proposal)
         gap = jnp.max(kink_gap(chain, after.policy, marching.policy))
@@ -92,11 +97,13 @@ def march_extrapolated(
             accepted, jnp.maximum(step, jnp.where(length < marching.step, marching.step, 0.0)), step
         )
         done = after._replace(
-            now=jnp.where(length == left, until, marching.now + length), defect=marching.defect + estimate
+            now=jnp.where(length == left, until, marching.now + length),
+            level=after.level + drift * length,
+            defect=marching.defect + estimate,
         )
         kept = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), done, marching)
         return kept._replace(
-            step=step, steps=marching.steps + 1, sound=marching.sound & (step > 1e-14 * until)
+            step=step, steps=marching.steps + 1, sound=marching.sound & (step > 1e-15 * marching.now)
         )
 
     def to_output(marching: Marching, until: Array) -> tuple[Marching, Output]:

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from quotegrid.solver.bellman import greedy_policy
-from quotegrid.solver.certificate import Certificate, quote_bounds, rounding_allowance
+from quotegrid.solver.certificate import Certificate, not_certified, quote_bounds, rounding_allowance
 from quotegrid.solver.chain import ControlledChain, destination, in_problem_order
 
 _SAMPLES = 8  # subintervals of an interval at whose ends R is evaluated
@@ -68,6 +68,8 @@ def certify_path(
     """The certificate of the stored times, from bounds on e and on its differences there; latest time to go
     last.
     """
+    if not np.all(np.isfinite(value_error)) or not np.all(np.isfinite(difference_error)):
+        return not_certified("the defect of the path has no finite bound")
     error, ambiguous = _chunked(lambda *part: _quote_errors(chain, *part), bias, difference_error)
     certain = np.where(ambiguous, 0.0, error)
     worst = float(np.max(value_error))

@@ -182,7 +182,8 @@ def _dense_path(
     while True:
         path = run(to_go)
         defects = path_defects(chain, path.to_go, path.bias, path.level)
-        if refinements == 0 or float(np.sum(defects.largest)) <= target or not path.sound:
+        total = float(np.sum(defects.largest))
+        if refinements == 0 or total <= target or not np.isfinite(total) or not path.sound:
             break
         refinements -= 1
         # the defect of an interval times its length falls like length⁶

@@ -117,11 +117,8 @@ def _ignore(_: float) -> None:
 
 
 def _parameters(problem: Problem) -> Problem:
-    """The numbers as float64 arrays, without what is only about the problem (it would compile again for a new
-    text).
-    """
-    bare = problem.model_copy(update={"provenance": None, "uncertainty": None})
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), bare)
+    """The numbers as float64 arrays, without what is only about the problem (a new text would compile again)."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), problem.essence())
 
 
 def _remarks(problem: Problem, leaves: Problem, offset: np.ndarray) -> tuple[str, ...]:
