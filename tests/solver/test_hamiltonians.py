@@ -199,7 +199,7 @@ def test_envelope(name, scaled_risk, bounded, x64):
     risk = scaled_risk / case.scale
     points = reservations(case)[2:-2]
     bounds = (0.25, 1.75) if bounded else (case.low, np.inf)
-    quotes = QuoteSet(*(jnp.asarray(bound) for bound in bounds), None)
+    quotes = QuoteSet(jnp.asarray(bounds[0]), jnp.asarray(bounds[1]), None)
     rates = np.asarray(
         _optimal(case.intensity, jnp.asarray(points), jnp.asarray(risk / SIZE), quotes).tilted_rate
     )

@@ -6,6 +6,8 @@ paper and were computed independently. FX: arXiv 2603.07752, Table 1, with the d
 2603.10569. Impact: arXiv 2601.13421 without hedging. The second figures of the last two are recomputations.
 """
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -117,7 +119,9 @@ def test_fx_ladder_for_ever(limit, make_problem):
 def test_dealer_without_hedging(limit, make_problem):
     rates = (2000.0, 800.0, 600.0, 400.0, 100.0, 50.0)
     logistic = [{"kind": "logistic", "A": rate, "a": -1.0, "b": 7.0} for rate in rates]
-    solution = solve(make_problem(flow=ladder((*FX_SIZES, 50), logistic), inventory={"max": limit}, **RISK))
+    solution: Any = solve(
+        make_problem(flow=ladder((*FX_SIZES, 50), logistic), inventory={"max": limit}, **RISK)
+    )
     theta = solution.value
     # the recomputation's last digit is off by one: 1446.187244685 at limits 150, 200 and 300
     assert abs(solution.gain - 1446.18725) <= 1e-5

@@ -1,6 +1,7 @@
 """The public verb: double precision of its own, few compilations, methods and their reasons, texts."""
 
 from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -85,7 +86,7 @@ def test_traced_over_a_parameter(make_problem, x64):
     many = jax.jit(jax.vmap(at))(jnp.asarray(volatilities))
     assert bool(jnp.all(many.converged))
     for place, volatility in enumerate(volatilities):
-        one = solve(make_problem(price={"volatility": volatility}))
+        one: Any = solve(make_problem(price={"volatility": volatility}))
         np.testing.assert_allclose(many.gain[place], one.gain, rtol=1e-12)
         # both within the tolerance, 1e-10 of a quote scale
         np.testing.assert_allclose(many.offset[place].T, one.offset, rtol=0, atol=1e-10)

@@ -1,5 +1,7 @@
 """The times of a table: kept, placed, and honest about what linear lookup between them costs."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ def dense_error(problem, solution, quantity):
     """The largest error of linear lookup, against the solution at ten points inside every interval."""
     inner = np.linspace(0.0, 1.0, 11)[:-1]
     times = (solution.times[:-1, None] + np.diff(solution.times)[:, None] * inner).ravel()
-    dense = solve(problem, table=TableRequest(times=(*times.tolist(), 7.3)))
+    dense: Any = solve(problem, table=TableRequest(times=(*times.tolist(), 7.3)))
     lookup = getattr(solution, quantity).reshape(len(solution.times), -1)
     exact = getattr(dense, quantity).reshape(len(dense.times), -1)
     columns = zip(lookup.T, exact.T, strict=True)
@@ -30,7 +32,7 @@ def test_lookup_error_is_what_linear_lookup_costs(count, make_problem):
     """Measured at three points of each interval; the worst of a parabola is at one of them, and the third
     derivative moves it by some per cent while intervals are long."""
     problem = make_problem(horizon=FINITE)
-    solution = solve(problem, table=TableRequest(times=count))
+    solution: Any = solve(problem, table=TableRequest(times=count))
     assert len(solution.times) == count and solution.times[0] == 0.0 and solution.times[-1] == 7.3
     for quantity in ("offset", "value"):
         true, reported = dense_error(problem, solution, quantity), solution.lookup_error[quantity]
@@ -39,22 +41,23 @@ def test_lookup_error_is_what_linear_lookup_costs(count, make_problem):
 
 def test_placed_times_beat_even_ones(make_problem):
     problem = make_problem(horizon=FINITE)
-    placed = solve(problem, table=TableRequest(times=33)).lookup_error["offset"]
+    placed: Any = solve(problem, table=TableRequest(times=33))
     even = tuple(np.linspace(0.0, 7.3, 33).tolist())
-    assert placed < 0.5 * solve(problem, table=TableRequest(times=even)).lookup_error["offset"]
+    uniform: Any = solve(problem, table=TableRequest(times=even))
+    assert placed.lookup_error["offset"] < 0.5 * uniform.lookup_error["offset"]
 
 
 @pytest.mark.parametrize("target", [1e-2, 1e-4])
 def test_a_lookup_error_asked_for_is_met(target, make_problem):
     problem = make_problem(horizon=FINITE)
-    solution = solve(problem, table=TableRequest(max_lookup_error=target))
+    solution: Any = solve(problem, table=TableRequest(max_lookup_error=target))
     assert solution.lookup_error["offset"] <= target
     assert dense_error(problem, solution, "offset") <= 1.05 * target  # see above
 
 
 def test_explicit_times_are_kept_to_the_last_bit(make_problem):
     times = (0.1, 1 / 3, np.nextafter(2.0, 3.0), 7.0, 7.3)
-    solution = solve(make_problem(horizon=FINITE), table=TableRequest(times=times))
+    solution: Any = solve(make_problem(horizon=FINITE), table=TableRequest(times=times))
     assert solution.times.tolist() == list(times)
     assert solution.value.shape == (5, 9) and solution.offset.shape == (5, 9, 2)
 

@@ -1,5 +1,7 @@
 """Uniformisation against the matrix exponential in 60 digits, steep and long, and its stationary limit."""
 
+from typing import Any
+
 import mpmath
 import numpy as np
 import pytest
@@ -74,7 +76,7 @@ def test_a_million_relaxation_times_reach_the_ergodic_solution(make_problem):
         make_problem(horizon=horizon(duration, 0.02)),
         table=TableRequest(times=(0.0, 0.5 * duration, duration)),
     )
-    ergodic = solve(make_problem())
+    ergodic: Any = solve(make_problem())
     # the last jump adds g·T/2 ~ 1e6 to the bias, and rounds it there
     atol = 2.0**-52 * ergodic.gain * duration
     np.testing.assert_allclose(finite.offset[0], ergodic.offset, rtol=0, atol=atol)
