@@ -33,7 +33,32 @@ class BestQuote(NamedTuple):
 
 def best_quote(flow: FlowTwin, p: Numbers) -> BestQuote:
     """Maximise over the offsets that the flow may quote, for reservation offsets p of any shape."""
-    free = _unbounded_optimum(flow, p)
+    return _quote_at(flow, p, _unbounded_optimum(flow, p))
+
+
+def quote_worth(flow: FlowTwin, p: Numbers, free: Numbers) -> tuple[Numbers, Numbers]:
+    """H and -dH/dp at p, given the unbounded optimum, or an offset near it."""
+    if flow.tick is not None or np.isfinite(flow.intensity.high):
+        best = _quote_at(flow, p, free)
+        return best.worth, best.slope
+    offset = np.minimum(np.maximum(free, flow.min_offset), flow.max_offset)
+    with np.errstate(over="ignore", invalid="ignore"):
+        rate = np.exp(flow.intensity.log_rate(offset))
+        earned = flow.effective_units * (offset - p)
+        tilt = 1.0 if flow.xi == 0.0 else np.exp(-flow.xi * earned)
+        return rate * _utility(earned, flow.xi), flow.effective_units * rate * tilt
+
+
+def stated_worth(flow: FlowTwin, p: Numbers, offset: Numbers) -> Numbers:
+    """Λ(δ) G(Z(δ - p)) at any offset, 0 where off; currency per time."""
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        earned = flow.effective_units * (offset - p)
+        worth = np.exp(flow.intensity.log_rate(offset)) * _utility(earned, flow.xi)
+    return np.where(np.isfinite(worth), worth, 0.0)
+
+
+def _quote_at(flow: FlowTwin, p: Numbers, free: Numbers) -> BestQuote:
+    """The quote that the unbounded optimum leads to: inside the bounds, on a tick."""
     offset = (
         np.clip(free, flow.min_offset, flow.max_offset) if flow.tick is None else _best_tick(flow, p, free)
     )
@@ -54,6 +79,16 @@ def quote_scale(flow: FlowTwin, offset: Numbers) -> Numbers:
     """ln(1 + ξZ/h)/(ξZ) at an offset: the length over which the worth of a quote changes; NaN for NaN."""
     with np.errstate(all="ignore"):
         return _markup(flow, np.clip(offset, flow.intensity.low, flow.intensity.high))
+
+
+def first_order_excess(flow: FlowTwin, offset: Numbers, p: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+    """δ - p - markup(δ), roughly its derivative, and the markup; NaN or ∞ beyond the domain."""
+    with np.errstate(all="ignore"):
+        markup = _markup(flow, offset)
+        nudge = 1e-6 * markup
+        beside = offset - nudge  # from below: the markup of a linear intensity ends at its upper end
+        steepness = 1.0 - (markup - _markup(flow, beside)) / (offset - beside)
+        return offset - p - markup, steepness, markup
 
 
 def _unbounded_optimum(flow: FlowTwin, p: Numbers) -> Numbers:

@@ -33,6 +33,7 @@ class IntensityTwin(NamedTuple):
     low: float = -np.inf  # the open interval of offsets where Λ is positive and finite
     high: float = np.inf
     default_min_offset: float | None = None  # the bound that holds where a problem gives none
+    decay: float | None = None  # h where it is the same at all offsets
 
 
 def intensity_twin(stated: Mapping[str, Any]) -> IntensityTwin:
@@ -56,6 +57,7 @@ def exponential(A: float, k: float) -> IntensityTwin:
         log_rate=lambda offset: _log(A) - k * offset,
         hazard=lambda offset: np.full(np.shape(offset), float(k)),
         arrival_rate=A,
+        decay=float(k),
     )
 
 

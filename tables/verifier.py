@@ -1,10 +1,11 @@
 """The independent verifier: is this file a table that can be trusted?
 
-Three groups of checks, none of which shares code with the models or the solver:
+Four groups of checks, none of which shares code with the models or the solver:
 
     integrity     container, content hash, canonical bytes, the problem's own hash
     invariants    what any table of this problem must show (`invariants`)
     equation      each quote is the best one for the stored values; ergodic and discounted values solve theirs
+    certificate   the claimed distance to the optimum, derived again
 
 `verify` never raises for what it finds in a file: every finding is a named check with a sentence, and a table
 passes when no check fails. What cannot be checked is said, and where that concerns the problem itself it is a
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from quotegrid.tables.archive import is_archive, read_archive
 from quotegrid.tables.bellman_twin import ROUNDING, bellman_operator, flow_state
 from quotegrid.tables.canonical_json import canonical_json, read_strict_json
+from quotegrid.tables.certificate_check import certificate_check
 from quotegrid.tables.check import Check, at_state, first_state, judged
 from quotegrid.tables.frame import frame_checks, statement_checks
 from quotegrid.tables.hamiltonian_twin import best_quote, quote_scale
@@ -121,7 +123,7 @@ def _table_checks(table: PolicyTable) -> Iterator[Check]:
         yield from invariant_checks(table, problem)
         yield _best_quotes(table, problem)
         yield _bellman_equation(table, problem)
-    yield _certificate(table)
+        yield certificate_check(table, problem)
 
 
 def _problem_hash(table: PolicyTable) -> Check:
@@ -213,15 +215,3 @@ def _bellman_equation(table: PolicyTable, problem: ProblemTwin) -> Check:
         f"the residual is {float(np.max(residual)):.2g} {unit}, stated {table.residual:.2g} plus rounding",
         f"the stated residual {table.residual:.3g} {unit} is no solution: it may be {largest:.3g} at most",
     )
-
-
-def _certificate(table: PolicyTable) -> Check:
-    """What the table claims to be proved is reported and not yet re-derived."""
-    level = table.certificate["level"]
-    if level == "none":
-        sentence = "the table claims no bound on its distance to the optimum"
-    else:
-        sentence = (
-            f"level {level} is claimed; this version of the verifier does not derive certificates again"
-        )
-    return Check("certificate", "not applicable", sentence)

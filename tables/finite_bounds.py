@@ -1,0 +1,98 @@
+"""The distance of a finite-horizon table to the optimum: defects between stored times, added up from the end.
+
+The flow of the Bellman equation is a contraction in the sup norm, and the differences of values contract in
+the span. With Φ the solution over one interval, started at the stored values at its later time,
+
+    |θ̂(t_k) - θ(t_k)| ≤ |θ̂(T) - θ(T)| + Σ_{j ≥ k} max |θ̂(t_j) - Φ θ̂(t_{j+1})|
+
+and the same with spans bounds |e(i) - e(j)|, hence |p̂ - p| and every quote. Φ comes from a series of positive
+terms where the equation is linear (`linear_flow`, error proved), else from Runge-Kutta steps
+(`reintegration`, error estimated by halving them); stiff long intervals fall back on the defect of a cubic
+(`chords`). Whatever Φ's error is, it is added.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quotegrid.tables.bellman_twin import ROUNDING, bellman_operator
+from quotegrid.tables.bounds import Bounds, NotProvedError
+from quotegrid.tables.chords import chord_defects
+from quotegrid.tables.linear_flow import linear_decay, linear_flow
+from quotegrid.tables.policy_table import PolicyTable
+from quotegrid.tables.problem_twin import ProblemTwin
+from quotegrid.tables.quote_bounds import worst_quote
+from quotegrid.tables.reintegration import Arrivals, reintegrate
+
+Numbers = NDArray[np.float64]
+
+_AIM = 0.1  # of the claimed error of the value, for the error of the scheme over all intervals
+_ONE_EVALUATION = 0.5  # `bellman_operator` allows for two evaluations, each with a reserve of two
+
+
+def finite_bounds(table: PolicyTable, problem: ProblemTwin, claimed: float) -> Bounds:
+    """Bounds for a table with a finite horizon, good enough to judge an error of `claimed` (currency).
+
+    Raises:
+        NotProvedError: an interval defies all schemes.
+    """
+    assert table.times is not None
+    lengths = np.diff(table.times)
+    later, earlier = table.value[1:], table.value[:-1]
+    # B and the quotes know differences only, which keep more digits without the level
+    target = problem.target - problem.limits[0]
+    bias = table.value - table.value[:, target : target + 1]
+    allowance = _ONE_EVALUATION * np.max(bellman_operator(problem, bias)[1], axis=1)
+    height = np.max(np.abs(table.value), axis=1)
+    rounding = 2.0 * ROUNDING * (height[1:] + height[:-1])
+    rounding += lengths * np.maximum(allowance[1:], allowance[:-1])
+    arrivals, scheme, how = _arrivals(problem, bias[1:], lengths, _AIM * claimed / len(lengths) + rounding)
+    defect = earlier - later - arrivals.rise
+    error = arrivals.scheme_error + rounding
+    largest = np.max(np.abs(defect), axis=1) + error
+    span = np.max(defect, axis=1) - np.min(defect, axis=1) + 2.0 * error
+    stiff = np.flatnonzero(~np.isfinite(error))
+    if len(stiff):
+        rise = (earlier - later)[stiff]
+        chords = chord_defects(problem, bias[1:][stiff], rise, lengths[stiff])
+        largest[stiff] = chords.largest + rounding[stiff]
+        span[stiff] = chords.span + 2.0 * rounding[stiff]
+        how += f", cubics over {len(stiff)} long ones"
+    if not np.isfinite(largest).all():
+        k = int(np.flatnonzero(~np.isfinite(largest))[0])
+        raise NotProvedError(
+            f"the equation cannot be solved from time {table.times[k + 1]:.6g} to {table.times[k]:.6g}"
+        )
+    q = problem.lots * problem.lot_size
+    wrong_end = float(np.max(np.abs(table.value[-1] - problem.terminal_value(q)))) + ROUNDING * height[-1] * 4
+    value_error = wrong_end + _added_up(largest)
+    value_share = 4 * ROUNDING * height[-1] + _added_up(rounding + scheme)
+    radii = _radii(problem, 2 * wrong_end + _added_up(span))
+    quote, uncertain = worst_quote(problem, bias, table.offset, radii)
+    quote_share, _ = worst_quote(problem, bias, table.offset, _radii(problem, 2.0 * value_share))
+    value, share = float(np.max(value_error)), float(np.max(value_share))
+    return Bounds(value, quote, 2.0 * value, uncertain, None, share, quote_share, 2.0 * share, how)
+
+
+def _arrivals(
+    problem: ProblemTwin, later: Numbers, lengths: Numbers, aim: Numbers
+) -> tuple[Arrivals, Numbers, str]:
+    """Where the equation leads, the part of the scheme's error that is rounding, and how it was found."""
+    decay = linear_decay(problem)
+    if decay is not None:
+        arrivals = linear_flow(problem, decay, later, lengths)
+        if np.isfinite(arrivals.scheme_error).all():
+            how = "a series of positive terms over each interval"
+            return arrivals, arrivals.scheme_error, how
+    arrivals = reintegrate(problem, later, lengths, aim)
+    how = "Runge-Kutta steps over each interval, their error estimated by halving them"
+    return arrivals, np.zeros(len(lengths)), how
+
+
+def _added_up(parts: Numbers) -> Numbers:
+    """What the intervals from each stored time to the end come to."""
+    return np.concatenate([np.cumsum(parts[::-1])[::-1], [0.0]])
+
+
+def _radii(problem: ProblemTwin, difference: Numbers) -> list[Numbers]:
+    """|p̂ - p| at each stored time, flow by flow; the rounding of p̂ comes on top."""
+    return [difference[:, None] / flow.effective_units for flow in problem.flows]
