@@ -20,6 +20,7 @@ import jax
 import matplotlib
 import numpy as np
 import pytest
+from jaxtyping import install_import_hook
 
 from quotegrid.tables.policy_table import PolicyTable
 
@@ -27,11 +28,24 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 matplotlib.use("agg")
 
+# Shapes and types in the solver's signatures are checked whenever a test calls it; ints may be floats.
+CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+install_import_hook("quotegrid.solver", CHECKER)
+
 # The same examples on every run, and no deadline: no test may fail because a machine is busy.
 hypothesis.settings.register_profile("reproducible", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("reproducible")
 
 SEED = 20130507
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep compiled kernels beside pytest's own cache: most of a run is compiling, and workers share them."""
+    if config.cache is None:  # switched off on the command line
+        return
+    jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,7 @@
 """The words and numbers of the one-screen report."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from rich.console import Console
@@ -7,7 +9,7 @@ from rich.console import Console
 from quotegrid.report import certificate_text, report
 
 
-def shown(table, **about: object) -> list[str]:
+def shown(table, **about: Any) -> list[str]:
     """The report's lines as printed on a screen of 80 columns, without trailing blanks."""
     console = Console(width=80)
     with console.capture() as capture:

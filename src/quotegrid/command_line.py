@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer.exceptions import TyperException
+
+from quotegrid.complaints import AnswerIsNo, complain, explain
 
 DONE, NO, BAD_INPUT = 0, 1, 2
 
@@ -37,10 +38,6 @@ def picture_file(path: Path | None) -> Path | None:
 
 
 TableFile = Annotated[Path, typer.Argument(metavar="TABLE", help="A table: .safetensors or .nc.")]
-
-
-class AnswerIsNo(Exception):
-    """The input was good and the answer is no: exit code 1."""
 
 
 class Between(StrEnum):
@@ -301,36 +298,10 @@ def run(arguments: Sequence[str]) -> int:
         return NO if isinstance(error, AnswerIsNo) else BAD_INPUT
 
 
-def explain(error: Exception) -> str:
-    """An error as one paragraph for the person who typed the command."""
-    if isinstance(error, TyperException):
-        return f"{error.format_message()} `quotegrid --help` lists the commands and their options."
-    if isinstance(error, OSError) and error.strerror is not None:
-        return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
-    if isinstance(error, AnswerIsNo | ValueError) and is_ours(error):
-        return str(error)
-    what = f"internal error, {type(error).__name__}: {error}"
-    return f"{what}. Run it again with --debug, and report what it shows."
-
-
-def is_ours(error: Exception) -> bool:
-    """Whether our own code raised the error, and so wrote its text for the reader; else it is a bug."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("quotegrid.")
-
-
-def complain(message: str) -> None:
-    """One paragraph on stderr."""
-    print(f"quotegrid: {' '.join(message.split())}", file=sys.stderr)
-
-
 def main() -> None:
     """The entry point of the `quotegrid` program."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(
-                encoding="utf-8", errors="replace"
-            )  # an example written by `>` stays a TOML file
+            # an example written by `>` stays a TOML file, whatever the terminal's encoding
+            stream.reconfigure(encoding="utf-8", errors="replace")
     sys.exit(run(sys.argv[1:]))

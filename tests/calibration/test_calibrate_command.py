@@ -14,8 +14,10 @@ Program = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def quotegrid(tmp_path: Path) -> Program:
+def quotegrid(tmp_path: Path, pytestconfig: pytest.Config) -> Program:
     """The program in a process and a folder of its own; another exit code than expected fails the test."""
+
+    cache = tmp_path if pytestconfig.cache is None else pytestconfig.cache.mkdir("jax")
 
     def run(*arguments: object, expected: int = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -23,7 +25,7 @@ def quotegrid(tmp_path: Path) -> Program:
             capture_output=True,
             text=True,
             cwd=tmp_path,
-            env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
+            env={**os.environ, "JAX_COMPILATION_CACHE_DIR": str(cache)},
         )
         assert done.returncode == expected, done.stdout + done.stderr
         assert bool(done.stderr) == (expected != 0)
