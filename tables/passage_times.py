@@ -71,4 +71,5 @@ def _passage(problem: ProblemTwin, after: NDArray[np.int64], rates: Numbers) -> 
             times = splu(coo_matrix((entries, (rows, columns))).tocsc()).solve(right)
         except (RuntimeError, MatrixRankWarning):
             return None
+    times[target] = 0.0  # pivoting leaves a few units in the last place there
     return times if np.isfinite(times).all() else None
