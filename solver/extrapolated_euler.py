@@ -22,7 +22,7 @@ from jaxtyping import Array, Float
 from quotegrid.solver.bellman import greedy_policy, kink_gap
 from quotegrid.solver.chain import ControlledChain
 from quotegrid.solver.linear_systems import factorise, solve_factored
-from quotegrid.solver.marching import Marching, Output, start_marching
+from quotegrid.solver.marching import Marching, Output
 
 ORDER = 8  # K: sequences of 1 … K small steps
 STEP_LIMIT = 100_000  # big steps between two outputs
@@ -35,9 +35,8 @@ def extrapolation_weights(counts: Sequence[int]) -> Float[np.ndarray, " lanes"]:
     return np.array([np.prod([n / (n - m) for m in counts if m != n]) for n in counts])
 
 
-def start_extrapolated(chain: ControlledChain) -> Marching:
-    """A first step short against the fastest fills at the terminal condition."""
-    marching = start_marching(chain, chain.terminal)
+def with_first_step(marching: Marching) -> Marching:
+    """The start of a march with a first step that is short against its fastest fills."""
     activity = jnp.max(jnp.sum(marching.policy.rates, axis=0), initial=0.0)
     return marching._replace(step=jnp.where(activity > 0.0, 1e-2 / activity, jnp.inf))
 
@@ -54,8 +53,11 @@ def march_extrapolated(
     lanes = jnp.asarray(counts, float)
     lane_mask = lanes.reshape((-1,) + (1,) * len(chain.shape))
 
-    def big_step(theta: Array, rates: Array, drift: Array, length: Array) -> tuple[Array, Array]:
-        """θ less drift × length after the step, and its estimated error; only differences meet the weights."""
+    def big_step(theta: Array, rates: Array, drift: Array, length: Array) -> tuple[Array, Array, Array]:
+        """θ less drift × length after the step, its estimated error and its rounding error.
+
+        Without the drift only differences meet the weights.
+        """
 
         def prepare(killing: Array):
             return factorise(rates, chain.shifts, jnp.broadcast_to(killing, chain.shape))
@@ -72,20 +74,21 @@ def march_extrapolated(
 
         nothing = jnp.zeros((ORDER, *chain.shape))
         increments, _ = jax.lax.scan(small_step, nothing, jnp.arange(ORDER, dtype=float))
-        return theta + jnp.tensordot(best, increments, axes=1), jnp.tensordot(difference, increments, axes=1)
+        error = jnp.max(jnp.abs(jnp.tensordot(difference, increments, axes=1)))
+        rounding = jnp.sum(jnp.abs(best)) * 2.0**-53 * jnp.max(jnp.abs(increments))
+        return theta + jnp.tensordot(best, increments, axes=1), error, rounding
 
     def advance(marching: Marching, until: Array) -> Marching:
         left = until - marching.now
-        length = jnp.where(
-            2.0 * marching.step >= left, 0.5 * left, marching.step
-        )  # no sliver before an output
+        # no sliver before an output
+        length = jnp.where(2.0 * marching.step >= left, 0.5 * left, marching.step)
         length = jnp.where(marching.step >= left, left, length)
         drift = marching.policy.operator[chain.target]
-        proposal, error = big_step(marching.bias, marching.policy.rates, drift, length)
+        proposal, error, rounding = big_step(marching.bias, marching.policy.rates, drift, length)
         allowed = tolerance * chain.value_scale + _ROUNDING * jnp.max(jnp.abs(marching.bias))
         after = marching.moved(chain, proposal)
         gap = jnp.max(kink_gap(chain, after.policy, marching.policy))
-        estimate = jnp.max(jnp.abs(error)) + 0.5 * length * gap
+        estimate = error + 0.5 * length * gap
         ratio = estimate / allowed
         finite = jnp.isfinite(ratio) & jnp.all(jnp.isfinite(after.policy.operator))
         accepted = finite & (ratio <= 1.0)
@@ -99,7 +102,7 @@ def march_extrapolated(
         done = after._replace(
             now=jnp.where(length == left, until, marching.now + length),
             level=after.level + drift * length,
-            defect=marching.defect + estimate,
+            defect=marching.defect + estimate + rounding,
         )
         kept = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), done, marching)
         return kept._replace(

@@ -18,7 +18,7 @@ from quotegrid.models.problem import DEFAULT_TIMES, Fault, Numerics, Problem, Pr
 from quotegrid.solver.certificate import Certificate, not_certified
 from quotegrid.solver.chain import ControlledChain
 from quotegrid.solver.discretise import discretise
-from quotegrid.solver.extrapolated_euler import march_extrapolated, start_extrapolated
+from quotegrid.solver.extrapolated_euler import march_extrapolated, with_first_step
 from quotegrid.solver.finite_certificate import certify_path, path_defects
 from quotegrid.solver.implicit_euler import march_implicit_euler
 from quotegrid.solver.marching import Marching, Output, start_marching
@@ -104,11 +104,11 @@ def _solve_by(
     progress: Callable[[float], None],
 ) -> FiniteResult:
     duration = float(problem.horizon.duration)  # type: ignore[union-attr]
-    chain, start, fastest = _begin(problem, choice, numerics, duration)
+    chain, start, at_end, fastest = _begin(problem, choice, numerics, duration)
     share = _Halving(progress)
 
     def run(to_go: np.ndarray) -> Path:
-        return _march(chain, start, to_go, choice, numerics, share)
+        return _march(chain, start, at_end, to_go, choice, numerics, share)
 
     pilot = pilot_times(duration, fastest)
     if isinstance(table.times, tuple):
@@ -227,36 +227,42 @@ def _place_and_march(run: Run, pilot: Path, table: TableRequest) -> Path:
 
 def _begin(
     problem: Problem, choice: Choice, numerics: Numerics, duration: float
-) -> tuple[ControlledChain, Marching, float]:
-    """The chain, the march at the terminal condition, and the fastest time scale there."""
+) -> tuple[ControlledChain, Marching, Output, float]:
+    """The chain, the march's start, the solution at the horizon's end, and the fastest time scale there."""
     steps = _EULER_STEPS if numerics.time_steps is None else numerics.time_steps
     parameter = {UNIFORMISATION: choice.decay, IMPLICIT_EULER: duration / steps}.get(choice.method, 0.0)
-    chain, start, fastest = _start_kernel(problem, jnp.asarray(parameter, float), choice.method)
-    return chain, start, float(fastest)
+    chain, start, at_end, fastest = _start_kernel(problem, jnp.asarray(parameter, float), choice.method)
+    return chain, start, at_end, float(fastest)
 
 
 @partial(jax.jit, static_argnums=2)
-def _start_kernel(problem: Problem, parameter: Array, method: str) -> tuple[ControlledChain, Marching, Array]:
+def _start_kernel(
+    problem: Problem, parameter: Array, method: str
+) -> tuple[ControlledChain, Marching, Output, Array]:
     chain = discretise(problem)
+    start = start_marching(chain, chain.terminal)
+    at_end = start.output()
+    # from an envelope of the terminal condition, which is no part of the solution
     if method == UNIFORMISATION:
         start = start_uniformisation(chain, parameter)
     elif method == IMPLICIT_EULER:
-        start = start_marching(chain, chain.terminal)._replace(step=parameter)
+        start = start._replace(step=parameter)
     else:
-        start = start_extrapolated(chain)
+        start = with_first_step(start)
     activity = jnp.max(jnp.sum(start.policy.rates, axis=0), initial=0.0)
-    return chain, start, jnp.where(activity > 0.0, 0.1 / activity, jnp.inf)
+    return chain, start, at_end, jnp.where(activity > 0.0, 0.1 / activity, jnp.inf)
 
 
 def _march(
     chain: ControlledChain,
     start: Marching,
+    at_end: Output,
     to_go: np.ndarray,
     choice: Choice,
     numerics: Numerics,
-    progress: Callable,
+    progress: Callable[[float], None],
 ) -> Path:
-    """Run the march through `to_go` (increasing, from 0) in chunks of one shape."""
+    """Run the march through `to_go` (increasing) in chunks of one shape."""
     count = len(to_go)
     padded = np.concatenate([to_go, np.full(-count % _CHUNK, to_go[-1])])
     parameter = choice.decay if choice.method == UNIFORMISATION else numerics.tolerance
@@ -270,7 +276,11 @@ def _march(
         progress(min(1.0, float(to_go[min(begin + _CHUNK, count) - 1]) / float(to_go[-1] or 1.0)))
         if not bool(marching.sound):
             break
-    bias, level, offsets, quoted, defects = (np.concatenate(x)[:count] for x in zip(*pieces, strict=True))
+    found = [np.concatenate(x)[:count] for x in zip(*pieces, strict=True)]
+    if to_go[0] == 0.0:
+        for array, exact in zip(found, at_end, strict=True):
+            array[0] = exact
+    bias, level, offsets, quoted, defects = found
     offset = np.moveaxis(np.where(quoted, offsets, np.nan), 1, -1)
     return Path(to_go[: len(bias)], bias, level, offset, defects, int(marching.steps), bool(marching.sound))
 

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float
 
 from quotegrid.models.contract import AbstractIntensity, log1p_ratio, phi1
 
-_NEWTON_LIMIT = 80  # bisection alone reaches the last bit of a double bracket in about 60
+_NEWTON_LIMIT = 120  # every second step at least halves the bracket or the move: 53 bits twice over
 _TICK_SLACK = 1e-9  # a bound within this many ticks of a lattice point includes it
 _TIE_SLACK = 8 * float(np.finfo(np.float64).eps)  # two ticks whose values agree to rounding are a tie
 
@@ -103,24 +103,28 @@ def _stationary_offset(intensity: AbstractIntensity, p: Array, size: Array, xi: 
         return offset - p - log1p_ratio(xi * size / hazard) / hazard
 
     def improve(state: tuple) -> tuple:
-        offset, low, high, _, count = state
+        offset, low, high, last_move, _, count = state
         residual, slope = jax.jvp(first_order_condition, (offset,), (jnp.ones_like(offset),))
         low = jnp.where(residual <= 0.0, offset, low)
         high = jnp.where(residual >= 0.0, offset, high)
         newton = offset - residual / slope
-        inside = (newton >= low) & (newton <= high)  # False for a NaN too
-        proposal = jnp.where(inside, newton, 0.5 * (low + high))
+        # bisect where Newton leaves the bracket, is NaN, or does not halve its move (it can cycle at kinks of
+        # h')
+        sure = (newton >= low) & (newton <= high) & (2.0 * jnp.abs(newton - offset) <= last_move)
+        proposal = jnp.where(sure, newton, 0.5 * (low + high))
+        move = jnp.abs(proposal - offset)
         # the next Newton step would be the square of this one; or this one is rounding
         rounding = 1e-15 * (jnp.abs(offset) + jnp.abs(p))
-        settled = inside & (jnp.abs(proposal - offset) <= 1e-9 * (proposal - p) + rounding)
-        return proposal, low, high, settled | (high - low <= rounding), count + 1
+        settled = sure & (move <= 1e-9 * (proposal - p) + rounding)
+        return proposal, low, high, move, settled | (high - low <= rounding), count + 1
 
     def unfinished(state: tuple) -> Array:
-        return (state[4] < _NEWTON_LIMIT) & ~jnp.all(state[3])
+        return (state[5] < _NEWTON_LIMIT) & ~jnp.all(state[4])
 
     low, high = jnp.broadcast_arrays(low, high)
     start = jnp.where(jnp.isfinite(high), high, low)
-    return jax.lax.while_loop(unfinished, improve, (start, low, high, high <= low, 0))[0]
+    state = (start, low, high, jnp.full_like(start, jnp.inf), high <= low, 0)
+    return jax.lax.while_loop(unfinished, improve, state)[0]
 
 
 def _best_tick(
@@ -168,11 +172,18 @@ def hamiltonian(
     Raises:
         ValueError: a size, ξ or tick out of range, or bounds that leave no offset.
     """
-    if not size > 0.0 or not xi >= 0.0 or (tick is not None and not tick > 0.0):
-        raise ValueError(f"hamiltonian: size={size}, tick={tick} must be positive and xi={xi} not negative.")
+    if not 0.0 < size < np.inf or not 0.0 <= xi < np.inf or (tick is not None and not 0.0 < tick < np.inf):
+        raise ValueError(
+            f"hamiltonian: size={size}, tick={tick} must be positive and xi={xi} not negative, all finite."
+        )
     lower = intensity.default_min_offset() if min_offset is None else min_offset
     low = -np.inf if lower is None else float(lower)
     high = np.inf if max_offset is None else float(max_offset)
+    end = float(intensity.domain()[0])
+    if low <= end and np.isfinite(end):
+        raise ValueError(
+            f"hamiltonian: min_offset={low} must be above {end}, where this intensity is infinite."
+        )
     empty = low > high
     if tick is not None and not empty:
         empty = np.ceil(low / tick - _TICK_SLACK) > np.floor(high / tick + _TICK_SLACK)

@@ -77,6 +77,7 @@ def solve(
             }
         else:
             result = solve_stationary(leaves, numerics)
+            (progress or _ignore)(1.0)
             status, notes = result.status, result.notes
             found = {
                 "times": None,
@@ -117,7 +118,7 @@ def _ignore(_: float) -> None:
 
 
 def _parameters(problem: Problem) -> Problem:
-    """The numbers as float64 arrays, without what is only about the problem (a new text would compile again)."""
+    """The numbers as float64 arrays, without what is only about the problem (new texts compile again)."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), problem.essence())
 
 
@@ -127,8 +128,8 @@ def _remarks(problem: Problem, leaves: Problem, offset: np.ndarray) -> tuple[str
     for lattice, asset in zip(inventory_lattices(problem), problem.assets, strict=True):
         if lattice.step > 1:
             remarks.append(
-                f"All sizes of {asset.market.symbol} are multiples of {lattice.step} lots, so from the "
-                f"target only every {lattice.step}th inventory is ever visited; the others are left out."
+                f"All sizes of {asset.market.symbol} are multiples of {lattice.step} lots, so from the target"
+                f" only inventories {lattice.step} lots apart are ever visited; the others are left out."
             )
     for place, flow in enumerate(leaves.one_sided_flows()):
         if flow.convention != "market_orders":

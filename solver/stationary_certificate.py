@@ -59,7 +59,7 @@ class _Attempt(NamedTuple):
     box: QuoteBounds
     closed: Array
     answered: Array  # closed, and `box` is the narrow one
-    count: Array
+    attempts: Array
 
 
 def certify_stationary(problem: Problem, theta: Float[np.ndarray, "*state"]) -> Certificate:
@@ -114,10 +114,10 @@ def _kernel(problem: Problem, theta: Array, ergodic: bool) -> _Bounds:
         # once closed, the box is taken as narrow as it was proved, and its quotes are the answer
         times = jnp.where(state.closed, state.times, times)
         radius = jnp.where(state.closed, state.radius, jnp.where(closes, found, _WIDER * found))
-        return _Attempt(radius, times, box, state.closed | closes, state.closed, state.count + 1)
+        return _Attempt(radius, times, box, state.closed | closes, state.closed, state.attempts + 1)
 
     def unfinished(state: _Attempt) -> Array:
-        return ~state.answered & (state.count < _ROUNDS) & jnp.all(jnp.isfinite(state.radius))
+        return ~state.answered & (state.attempts < _ROUNDS) & jnp.all(jnp.isfinite(state.radius))
 
     times, _ = slowest_passage(chain, policy.rates, policy.rates)
     flags = jnp.zeros((), bool)

@@ -9,7 +9,8 @@ from jaxtyping import Array, Bool, Float
 
 from quotegrid.models.problem import Problem
 from quotegrid.solver.discretise import discretise
-from quotegrid.solver.extrapolated_euler import march_extrapolated, start_extrapolated
+from quotegrid.solver.extrapolated_euler import march_extrapolated, with_first_step
+from quotegrid.solver.marching import start_marching
 from quotegrid.solver.policy_iteration import policy_iteration
 
 
@@ -52,9 +53,8 @@ def solve_traced(
         offset = jnp.where(found.policy.quoted, found.policy.offsets, jnp.nan)
         return TracedSolution(found.theta, offset, found.gain, found.residual, found.converged)
     to_go = (problem.horizon.duration - jnp.asarray(times, float))[::-1]  # type: ignore[union-attr]
-    marching, path = march_extrapolated(
-        chain, start_extrapolated(chain), to_go, jnp.asarray(tolerance, float)
-    )
+    start = with_first_step(start_marching(chain, chain.terminal))
+    marching, path = march_extrapolated(chain, start, to_go, jnp.asarray(tolerance, float))
     value = path.bias + path.level.reshape((-1,) + (1,) * len(chain.shape))
     offset = jnp.where(path.quoted, path.offsets, jnp.nan)
     return TracedSolution(value[::-1], offset[::-1], jnp.zeros(()), marching.defect, marching.sound)

@@ -97,8 +97,10 @@ def march_uniformised(
         stepping = stepping + 2.0 * UNIT_ROUNDOFF * jnp.max(jnp.abs(marching.bias) + jnp.abs(gained))
         standing = left * (spread / decay + jnp.max(allowance))
         length = jnp.where(settled, left, length)
-        after = marching.moved(chain, marching.bias + gained)
+        drift = gained[chain.target]
+        after = marching.moved(chain, marching.bias + (gained - drift))
         return after._replace(
+            level=after.level + drift,
             now=jnp.where(length == left, until, marching.now + length),
             steps=marching.steps + 1,
             defect=marching.defect + jnp.where(settled, standing, stepping),

@@ -256,10 +256,26 @@ def test_double_precision_whatever_the_settings():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"size": 0.0}, "hamiltonian: size=0.0, tick=None must be positive and xi=0.0 not negative."),
-        ({"xi": -0.1}, "hamiltonian: size=1.0, tick=None must be positive and xi=-0.1 not negative."),
-        ({"xi": np.nan}, "hamiltonian: size=1.0, tick=None must be positive and xi=nan not negative."),
-        ({"tick": 0.0}, "hamiltonian: size=1.0, tick=0.0 must be positive and xi=0.0 not negative."),
+        (
+            {"size": 0.0},
+            "hamiltonian: size=0.0, tick=None must be positive and xi=0.0 not negative, all finite.",
+        ),
+        (
+            {"xi": -0.1},
+            "hamiltonian: size=1.0, tick=None must be positive and xi=-0.1 not negative, all finite.",
+        ),
+        (
+            {"xi": np.nan},
+            "hamiltonian: size=1.0, tick=None must be positive and xi=nan not negative, all finite.",
+        ),
+        (
+            {"xi": np.inf},
+            "hamiltonian: size=1.0, tick=None must be positive and xi=inf not negative, all finite.",
+        ),
+        (
+            {"tick": 0.0},
+            "hamiltonian: size=1.0, tick=0.0 must be positive and xi=0.0 not negative, all finite.",
+        ),
         (
             {"min_offset": 1.0, "max_offset": 0.5},
             "hamiltonian: no offset lies within [1.0, 0.5] (tick None); widen the bounds.",
@@ -274,3 +290,15 @@ def test_errors(changes, sentence):
     with pytest.raises(ValueError) as error:
         hamiltonian(Exponential(A=1.0, k=1.5), 0.0, **changes)
     assert str(error.value) == sentence
+
+
+def test_a_table_with_a_bend_does_not_make_newton_cycle():
+    """From one end of its bracket Newton jumps to the other and back; the search must bisect there."""
+    table = Tabulated(offset=[-1.0, 0.0, 0.6, 1.5, 3.0], log_rate=[0.5, 0.0, -0.5, -1.6, -4.0])
+    points = np.linspace(-6.0, 2.0, 41)
+    values, _ = hamiltonian(table, points, size=4.0)
+    fine = np.linspace(-5.0, 8.0, 130_001)
+    with jax.enable_x64(True):
+        rates = np.exp(np.asarray(table.log_rate(fine)))
+    best = np.max(rates * 4.0 * (fine - points[:, None]), axis=1)
+    assert np.all(values >= best * (1.0 - 1e-12))

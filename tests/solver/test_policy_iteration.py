@@ -147,8 +147,8 @@ def test_sizes_with_a_common_divisor_take_the_coarser_lattice(make_problem):
     np.testing.assert_array_equal(fine.offset, coarse.offset)  # the same arrays reach the same code
     assert fine.gain == coarse.gain
     assert fine.notes == (
-        "All sizes of X are multiples of 2 lots, so from the target only every 2th inventory is ever "
-        "visited; the others are left out.",
+        "All sizes of X are multiples of 2 lots, so from the target only inventories 2 lots "
+        "apart are ever visited; the others are left out.",
     )
 
 

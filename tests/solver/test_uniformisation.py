@@ -83,3 +83,9 @@ def test_a_million_relaxation_times_reach_the_ergodic_solution(make_problem):
     growth = (finite.value[0, LIMIT] - finite.value[1, LIMIT]) / (0.5 * duration)
     assert growth == pytest.approx(ergodic.gain, rel=1e-13)
     assert finite.status is Status.CONVERGED
+
+
+def test_the_value_at_the_end_is_the_terminal_one(make_problem):
+    """The envelope over steep penalties is an inner device: the table shows what was asked."""
+    solution = solve(make_problem(horizon=horizon(5.0, 200.0)), table=TableRequest(times=(0.0, 5.0)))
+    np.testing.assert_array_equal(solution.value[-1], -200.0 * np.arange(-LIMIT, LIMIT + 1) ** 2)
