@@ -139,9 +139,9 @@ def _solve_by(
         certificate = certify_path(chain, path.bias, value_error[stored], span[stored], how)
     share.done()
     times = duration - path.to_go[::-1]
-    if isinstance(table.times, tuple):
+    if isinstance(table.times, tuple) and path.sound:
         times = np.asarray(table.times, float)  # to the last bit what was asked for
-    else:
+    elif path.sound:
         times[0] = 0.0
     status = Status.CONVERGED if path.sound else _failure(path, chain)
     return FiniteResult(

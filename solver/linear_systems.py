@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from quotegrid.solver.chain import Shift
+from quotegrid.solver.chain import Shift, destination
 
 
 class ReductionFactors(NamedTuple):
@@ -147,31 +147,41 @@ def _solve_band(factors: BandFactors, right: Array) -> Array:
     return x
 
 
+def well_visited(rates: Float[Array, "flow *state"], shifts: tuple[Shift, ...]) -> Float[Array, "*state"]:
+    """1 at the state where inventory drifts least, 0 elsewhere: a state that the chain keeps coming back to.
+
+    Passage times to it are short, so differences of θ that are measured from it keep their digits. (To the
+    target they can be longer than any number, where a strong drift of the price holds the chain at a limit.)
+    """
+    steps = jnp.asarray(shifts, float).reshape(len(shifts), -1)
+    drift = jnp.sum(jnp.abs(jnp.tensordot(steps, rates, axes=(0, 0))), axis=0)
+    return jnp.zeros(drift.size).at[jnp.argmin(drift)].set(1.0).reshape(drift.shape)
+
+
 def solve_with_reference(
     rates: Float[Array, "flow *state"],
     shifts: tuple[Shift, ...],
     killing: Float[Array, "*state"],
     right: Float[Array, "*state"],
-    reference: tuple[int, ...],
+    reference: Float[Array, "*state"],
 ) -> tuple[Float[Array, "*state"], Float[Array, ""]]:
     """x with x = 0 at the reference state and the constant γ that makes κx - Lx = right - γ solvable.
 
-    With x⁰ and τ the rewards `right` and the time collected before the reference state is reached, x = x⁰ -
-    γτ and the reference state's own equation gives γ. Every state must be able to reach the reference, or τ
-    is infinite.
+    `reference` is 1 at that state and 0 elsewhere. With x⁰ and τ the rewards `right` and the time collected
+    before it is reached, x = x⁰ - γτ, and the reference state's own equation gives γ. Every state must be
+    able to reach the reference, or τ is infinite.
     """
-    factors, others = factorise_passage(rates, shifts, killing, reference)
+    factors = factorise_passage(rates, shifts, killing, reference)
+    others = 1.0 - reference
     collected, duration = jax.vmap(solve_factored, in_axes=(None, 0))(
         factors, jnp.stack([right * others, others])
     )
-    own_collected, own_duration = right[reference], jnp.ones(())
-    for f, shift in enumerate(shifts):
-        after = tuple(place + step for place, step in zip(reference, shift, strict=True))
-        if all(0 <= place < length for place, length in zip(after, killing.shape, strict=True)):
-            rate = rates[(f, *reference)]
-            own_collected = own_collected + rate * collected[after]
-            own_duration = own_duration + rate * duration[after]
-    level = own_collected / own_duration
+
+    def at_reference(own: Array, x: Array) -> Array:
+        after = sum((rate * destination(x, shift) for rate, shift in zip(rates, shifts, strict=True)), own)
+        return jnp.sum(jnp.where(reference > 0.0, after, 0.0))
+
+    level = at_reference(right, collected) / at_reference(jnp.ones(right.shape), duration)
     return collected - level * duration, level
 
 
@@ -179,23 +189,12 @@ def factorise_passage(
     rates: Float[Array, "flow *state"],
     shifts: tuple[Shift, ...],
     killing: Float[Array, "*state"],
-    reference: tuple[int, ...],
-) -> tuple[Factors, Float[Array, "*state"]]:
-    """The chain stopped at the reference state, and 1 at all states but that one.
+    reference: Float[Array, "*state"],
+) -> Factors:
+    """The chain stopped at the reference state (1 there, 0 elsewhere).
 
-    Solving for a right-hand side times the second gives what is collected before the passage; 0 at the
-    reference.
+    Solving for a right-hand side that is 0 there gives what is collected before the passage.
     """
-    others = jnp.ones(killing.shape).at[reference].set(0.0)
-    arriving = jnp.stack([_leads_to(reference, shift, killing.shape) for shift in shifts])
-    killed = jnp.where(others > 0.0, killing + jnp.sum(rates * arriving, axis=0), 1.0)
-    return factorise(rates * others[None] * (1.0 - arriving), shifts, killed), others
-
-
-def _leads_to(reference: tuple[int, ...], shift: Shift, shape: tuple[int, ...]) -> Array:
-    """1 at the state from which a shift leads to the reference, 0 elsewhere."""
-    mark = np.zeros(shape)
-    before = tuple(place - step for place, step in zip(reference, shift, strict=True))
-    if all(0 <= place < length for place, length in zip(before, shape, strict=True)):
-        mark[before] = 1.0
-    return jnp.asarray(mark)
+    arriving = jnp.stack([destination(reference, shift) for shift in shifts])
+    killed = jnp.where(reference > 0.0, 1.0, killing + jnp.sum(rates * arriving, axis=0))
+    return factorise(rates * (1.0 - reference)[None] * (1.0 - arriving), shifts, killed)

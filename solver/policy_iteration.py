@@ -8,8 +8,9 @@ on B, whose linearisation is again a generator. Three safeguards make it work fr
 
 - *a compact set of quotes*: offsets are kept above a floor, so no Hamiltonian overflows; the floor is lowered
   until it does not bind at the solution, and the answer is that of the problem's own quotes;
-- *damping*: where H is not convex (ξ > 0), a step that worsens the residual is taken back and repeated with a
-  killing rate, which is one implicit Euler step in time; the rate fades as steps succeed (pseudo-transient
+- *damping*: where H is not convex (possible for ξ > 0) plain iteration may cycle. If it has not settled in
+  time it starts anew with care: a step that worsens the residual is taken back and repeated with a killing
+  rate, which is one implicit Euler step in time; the rate fades as steps succeed (pseudo-transient
   continuation);
 - *a relative stopping rule*: the last correction, per unit, is small against the quote scale, or the residual
   is rounding.
@@ -23,12 +24,13 @@ from jaxtyping import Array, Bool, Float, Int
 
 from quotegrid.solver.bellman import GreedyPolicy, greedy_policy
 from quotegrid.solver.chain import ControlledChain, destination, in_problem_order
-from quotegrid.solver.linear_systems import factorise, solve_factored, solve_with_reference
+from quotegrid.solver.linear_systems import factorise, solve_factored, solve_with_reference, well_visited
 from quotegrid.solver.starting_values import asinh_start
 
 ITERATION_LIMIT = 500
 _FLOOR_MARGIN = 30.0  # the floor's first distance below the lowest cost of a fill, in quote scales
 _ROUNDING = 4e-15  # residuals below this fraction of the terms they are made of are rounding
+_PLAIN_ITERATIONS = 60  # undamped ones: Newton on a convex B needs about ten
 _HOPELESS_DAMPING = 1e12  # no step of any length is accepted
 _SETTLED_DAMPING = 1e-3  # a killing rate below this fraction of the fastest fills is dropped
 
@@ -51,6 +53,7 @@ class _State(NamedTuple):
     candidate: Array  # θ and its correction
     step: Array  # the correction, in quote scales
     killing: Array  # damping, per time
+    careful: Array  # True once the plain iteration has failed
     floor: Array  # lowest offset allowed, price units
     margin: Array  # by how much the floor goes down when it binds
     iterations: Array
@@ -80,14 +83,16 @@ def policy_iteration(
         killing = jnp.broadcast_to(damping + discount, chain.shape)
         right = residual(theta, policy)
         if ergodic:
-            return solve_with_reference(policy.rates, chain.shifts, killing, right, chain.target)[0]
+            reference = well_visited(policy.rates, chain.shifts)
+            step = solve_with_reference(policy.rates, chain.shifts, killing, right, reference)[0]
+            return step - step[chain.target]
         return solve_factored(factorise(policy.rates, chain.shifts, killing), right)
 
     def improve(state: _State) -> _State:
         policy = greedy_policy(chain, state.candidate, state.floor)
         new_merit = merit(state.candidate, policy)
         negligible = new_merit <= 1e-9 * chain.value_scale
-        better = (chain.xi == 0.0) | (new_merit <= state.merit) | negligible
+        better = ~state.careful | (new_merit <= state.merit) | negligible
         taken = (state.iterations == 0) | (better & jnp.all(jnp.isfinite(policy.operator)))
         theta, policy, new_merit = jax.tree.map(
             lambda new, old: jnp.where(taken, new, old),
@@ -106,13 +111,16 @@ def policy_iteration(
         done = taken & (settled | rounding)
         lower = done & _binds(chain, policy, state.floor)
         step = correction(theta, policy, damping)
+        anew = ~state.careful & ~done & (~taken | (state.iterations == _PLAIN_ITERATIONS))
+        again = lower | anew
         return _State(
             theta=theta,
             policy=policy,
-            merit=jnp.where(lower, jnp.inf, new_merit),
-            candidate=jnp.where(lower, theta, theta + step),
-            step=jnp.where(lower, jnp.inf, _step_in_scales(chain, step)),
-            killing=damping,
+            merit=jnp.where(again, jnp.inf, new_merit),
+            candidate=jnp.where(anew, start, jnp.where(lower, theta, theta + step)),
+            step=jnp.where(again, jnp.inf, _step_in_scales(chain, step)),
+            killing=jnp.where(anew, 0.0, damping),
+            careful=state.careful | anew,
             floor=jnp.where(lower, state.floor - state.margin, state.floor),
             margin=jnp.where(lower, 2.0 * state.margin, state.margin),
             iterations=state.iterations + 1,
@@ -130,9 +138,10 @@ def policy_iteration(
     margin = _FLOOR_MARGIN * _largest_scale(chain)
     flows = jnp.zeros((len(chain.shifts), *chain.shape))
     nothing = GreedyPolicy(jnp.zeros(chain.shape), flows, flows, flows, flows > 0.0)
+    no = jnp.zeros((), bool)
     state = _State(
-        start, nothing, far, start, far, zero, _lowest_reservation(chain, start) - margin, margin,
-        jnp.zeros((), int), jnp.zeros((), bool),
+        start, nothing, far, start, far, zero, no, _lowest_reservation(chain, start) - margin, margin,
+        jnp.zeros((), int), no,
     )  # fmt: skip
     state = jax.lax.while_loop(unfinished, improve, state)
     theta, policy = state.theta, state.policy

@@ -55,6 +55,7 @@ def solve(
     """
     numerics = Numerics() if numerics is None else numerics
     table = TableRequest() if table is None else table
+    progress = _ignore if progress is None else progress
     misfits = [fault.below("table") for fault in table.misfits(problem.horizon)]
     if misfits:
         raise ProblemError(misfits)
@@ -62,7 +63,7 @@ def solve(
     with jax.enable_x64(True):
         leaves = _parameters(problem)
         if problem.horizon.kind == "finite":
-            result = solve_finite(leaves, choice, numerics, table, progress or _ignore)
+            result = solve_finite(leaves, choice, numerics, table, progress)
             choice, status, notes = result.choice, result.status, ()
             if choice.method == IMPLICIT_EULER:
                 notes = (
@@ -77,7 +78,7 @@ def solve(
             }
         else:
             result = solve_stationary(leaves, numerics)
-            (progress or _ignore)(1.0)
+            progress(1.0)
             status, notes = result.status, result.notes
             found = {
                 "times": None,

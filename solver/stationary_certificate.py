@@ -1,6 +1,7 @@
 """The certificate of a stationary solution: residual bounds, and the box in which the truth is proved to lie.
 
-Ergodic. lo = min B(θ̂), hi = max B(θ̂), ε = hi - lo (widened by rounding), e = 0 at the target o:
+Ergodic. lo = min B(θ̂), hi = max B(θ̂), ε = hi - lo (widened by rounding), e = 0 at a reference state o that
+the chain keeps coming back to:
 
     lo ≤ g ≤ hi,    -(hi - g) τ(i) ≤ e(i) ≤ (g - lo) τ(i),    |e(i) - e(j)| ≤ ε max{τ(i), τ(j)},    regret ≤ ε
 
@@ -13,7 +14,7 @@ with τ(i) any bound on the mean time to o of every chain whose rates lie in the
 The rates depend on how far θ may be from θ̂, and that on τ. The circle closes as follows: choose radii r
 around the reservation offsets, compute τ for all rates that these allow; if the bounds above then give |p̂ -
 p| < r everywhere, a solution lies inside (continue in ℓ from the problem that θ̂ solves exactly; the path can
-never reach the wall). τ is accepted only if 1 + max_λ L_λ τ ≤ 0 off the target, which makes it an upper bound
+never reach the wall). τ is accepted only if 1 + max_λ L_λ τ ≤ 0 off o, which makes it an upper bound
 whatever way it was found.
 """
 
@@ -36,7 +37,7 @@ from quotegrid.solver.certificate import (
 )
 from quotegrid.solver.chain import ControlledChain, destination, in_problem_order
 from quotegrid.solver.discretise import discretise
-from quotegrid.solver.linear_systems import factorise_passage, solve_factored
+from quotegrid.solver.linear_systems import factorise_passage, solve_factored, well_visited
 
 _ROUNDS = 7  # attempts at closing the box, each with a wider one, and the answer
 _WIDER = 1.5
@@ -94,6 +95,7 @@ def _kernel(problem: Problem, theta: Array, ergodic: bool) -> _Bounds:
     residual = policy.operator - discount * theta
     least, most = jnp.min(residual - allowance), jnp.max(residual + allowance)
     span = most - least
+    reference = well_visited(policy.rates, chain.shifts)
     wide = (slice(None),) + (None,) * len(chain.shape)
     sizes = in_problem_order(chain.channels, [c.size * c.multiplier for c in chain.channels])[wide]
 
@@ -108,7 +110,7 @@ def _kernel(problem: Problem, theta: Array, ergodic: bool) -> _Bounds:
 
     def attempt(state: _Attempt) -> _Attempt:
         box = quote_bounds(chain, policy, state.radius)
-        times, proved = slowest_passage(chain, box.lowest_rate, box.highest_rate)
+        times, proved = slowest_passage(chain, reference, box.lowest_rate, box.highest_rate)
         found = radius_of(times)
         closes = proved & jnp.all(found < state.radius)
         # once closed, the box is taken as narrow as it was proved, and its quotes are the answer
@@ -119,7 +121,7 @@ def _kernel(problem: Problem, theta: Array, ergodic: bool) -> _Bounds:
     def unfinished(state: _Attempt) -> Array:
         return ~state.answered & (state.attempts < _ROUNDS) & jnp.all(jnp.isfinite(state.radius))
 
-    times, _ = slowest_passage(chain, policy.rates, policy.rates)
+    times, _ = slowest_passage(chain, reference, policy.rates, policy.rates)
     flags = jnp.zeros((), bool)
     nothing = QuoteBounds(policy.rates, policy.rates, policy.rates, policy.quoted)
     start = _Attempt(_WIDER * radius_of(times), times, nothing, flags, flags, jnp.zeros((), int))
@@ -130,19 +132,21 @@ def _kernel(problem: Problem, theta: Array, ergodic: bool) -> _Bounds:
 
 
 def slowest_passage(
-    chain: ControlledChain, lowest: Float[Array, "flow *state"], highest: Float[Array, "flow *state"]
+    chain: ControlledChain,
+    reference: Float[Array, "*state"],
+    lowest: Float[Array, "flow *state"],
+    highest: Float[Array, "flow *state"],
 ) -> tuple[Float[Array, "*state"], Bool[Array, ""]]:
-    """A bound on the mean time to the target under any rates between `lowest` and `highest`, and whether it
-    is proved.
+    """A bound on the mean time to the reference under any rates between `lowest` and `highest`, and whether
+    it is proved.
 
-    The slowest chain takes each rate high where it leads to a state from which the target is farther, else
+    The slowest chain takes each rate high where it leads to a state from which the reference is farther, else
     low.
     """
     nothing = jnp.zeros(chain.shape)
 
     def solve(rates: Array) -> Array:
-        factors, others = factorise_passage(rates, chain.shifts, nothing, chain.target)
-        return solve_factored(factors, others)
+        return solve_factored(factorise_passage(rates, chain.shifts, nothing, reference), 1.0 - reference)
 
     def slow_rates(times: Array) -> Array:
         after = jnp.stack([destination(times, shift) for shift in chain.shifts])
@@ -161,6 +165,6 @@ def slowest_passage(
     after = jnp.stack([destination(times, shift) for shift in chain.shifts])
     drift = 1.0 + jnp.sum(slow_rates(times) * (after - times[None]), axis=0)
     proved = (
-        jnp.all(drift.at[chain.target].set(0.0) <= 0.0) & jnp.all(times >= 0.0) & jnp.all(jnp.isfinite(times))
+        jnp.all((drift <= 0.0) | (reference > 0.0)) & jnp.all(times >= 0.0) & jnp.all(jnp.isfinite(times))
     )
     return times, proved
