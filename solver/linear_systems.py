@@ -169,7 +169,8 @@ def solve_with_reference(
 
     `reference` is 1 at that state and 0 elsewhere. With x⁰ and τ the rewards `right` and the time collected
     before it is reached, x = x⁰ - γτ, and the reference state's own equation gives γ. Every state must be
-    able to reach the reference, or τ is infinite.
+    able to reach the reference or be killed, or τ is infinite. Where κ is constant and positive, x + γ/κ is
+    the solution of κx - Lx = right itself, with the digits of its differences.
     """
     factors = factorise_passage(rates, shifts, killing, reference)
     others = 1.0 - reference

@@ -12,11 +12,14 @@ on B, whose linearisation is again a generator. Three safeguards make it work fr
   time it starts anew with care: a step that worsens the residual is taken back and repeated with a killing
   rate, which is one implicit Euler step in time; the rate fades as steps succeed (pseudo-transient
   continuation);
-- *a relative stopping rule*: the last correction, per unit, is small against the quote scale, or the residual
-  is rounding.
+- *a relative stopping rule*: the last correction, per unit, is small against the quote scale (that of a
+  discounted level: against the level), or the residual is rounding.
+
+B does not see a constant added to θ, so the *bias* (0 at the target) and the level are carried apart: offsets
+keep their digits however small the discount rate, and with it however large the level.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +27,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from quotegrid.solver.bellman import GreedyPolicy, greedy_policy
 from quotegrid.solver.chain import ControlledChain, destination, in_problem_order
-from quotegrid.solver.linear_systems import factorise, solve_factored, solve_with_reference, well_visited
+from quotegrid.solver.linear_systems import solve_with_reference, well_visited
 from quotegrid.solver.starting_values import asinh_start
 
 ITERATION_LIMIT = 500
@@ -38,20 +41,26 @@ _SETTLED_DAMPING = 1e-3  # a killing rate below this fraction of the fastest fil
 class StationarySolution(NamedTuple):
     """What policy iteration found; arrays on the lattice."""
 
-    theta: Float[Array, "*state"]  # value, or bias (0 at the target), currency
+    bias: Float[Array, "*state"]  # θ less its value at the target, currency
+    level: Float[Array, ""]  # θ at the target, currency; 0 when ergodic
     gain: Float[Array, ""]  # g, currency per time; 0 when discounted
-    policy: GreedyPolicy  # greedy for θ
+    policy: GreedyPolicy  # greedy for the bias
     residual: Float[Array, ""]  # max |B(θ) - ρθ - g|, currency per time
     iterations: Int[Array, ""]
     converged: Bool[Array, ""]
 
 
+class _Theta(NamedTuple):
+    bias: Array
+    level: Array
+
+
 class _State(NamedTuple):
-    theta: Array  # accepted
+    theta: _Theta  # accepted
     policy: GreedyPolicy  # of θ
     merit: Array  # of θ
-    candidate: Array  # θ and its correction
-    step: Array  # the correction, in quote scales
+    candidate: _Theta  # θ and its correction
+    step: Array  # the size of the correction, relative
     killing: Array  # damping, per time
     careful: Array  # True once the plain iteration has failed
     floor: Array  # lowest offset allowed, price units
@@ -67,43 +76,47 @@ def policy_iteration(
     start: Float[Array, "*state"] | None = None,
 ) -> StationarySolution:
     """Solve a stationary chain; `tolerance` is relative to the quote scale. Traceable; never raises."""
-    start = asinh_start(chain) if start is None else start
-    discount = jnp.zeros(()) if ergodic else chain.discount
+    zero, far = jnp.zeros(()), jnp.asarray(jnp.inf)
+    discount = zero if ergodic else chain.discount
+    first = asinh_start(chain) if start is None else start
+    level = zero if ergodic else first[chain.target]
+    beginning = _Theta(first - first[chain.target], level)
 
-    def residual(theta: Array, policy: GreedyPolicy) -> Array:
-        excess = policy.operator - discount * theta
+    def residual(theta: _Theta, policy: GreedyPolicy) -> Array:
+        excess = policy.operator - discount * theta.bias - discount * theta.level
         return excess - excess[chain.target] if ergodic else excess
 
-    def merit(theta: Array, policy: GreedyPolicy) -> Array:
+    def merit(theta: _Theta, policy: GreedyPolicy) -> Array:
         """The residual of each state against its own activity: about the change of θ that would mend it."""
         activity = discount + jnp.sum(policy.rates, axis=0)
         return jnp.max(jnp.abs(residual(theta, policy)) / jnp.maximum(activity, 1e-12 * jnp.max(activity)))
 
-    def correction(theta: Array, policy: GreedyPolicy, damping: Array) -> Array:
+    def correction(theta: _Theta, policy: GreedyPolicy, damping: Array) -> _Theta:
         killing = jnp.broadcast_to(damping + discount, chain.shape)
-        right = residual(theta, policy)
-        if ergodic:
-            reference = well_visited(policy.rates, chain.shifts)
-            step = solve_with_reference(policy.rates, chain.shifts, killing, right, reference)[0]
-            return step - step[chain.target]
-        return solve_factored(factorise(policy.rates, chain.shifts, killing), right)
+        right, reference = residual(theta, policy), well_visited(policy.rates, chain.shifts)
+        step, average = solve_with_reference(policy.rates, chain.shifts, killing, right, reference)
+        level = zero if ergodic else step[chain.target] + average / (damping + discount)
+        return _Theta(step - step[chain.target], level)
+
+    def size_of(step: _Theta, theta: _Theta) -> Array:
+        """Of a correction: of the bias in quote scales, of the level against θ."""
+        largest = jnp.maximum(jnp.abs(theta.level), chain.value_scale)
+        return jnp.maximum(_step_in_scales(chain, step.bias), jnp.abs(step.level) / largest)
 
     def improve(state: _State) -> _State:
-        policy = greedy_policy(chain, state.candidate, state.floor)
+        policy = greedy_policy(chain, state.candidate.bias, state.floor)
         new_merit = merit(state.candidate, policy)
         negligible = new_merit <= 1e-9 * chain.value_scale
         better = ~state.careful | (new_merit <= state.merit) | negligible
-        taken = (state.iterations == 0) | (better & jnp.all(jnp.isfinite(policy.operator)))
-        theta, policy, new_merit = jax.tree.map(
-            lambda new, old: jnp.where(taken, new, old),
-            (state.candidate, policy, new_merit),
-            (state.theta, state.policy, state.merit),
+        known = jnp.all(jnp.isfinite(state.candidate.bias)) & jnp.isfinite(state.candidate.level)
+        taken = (state.iterations == 0) | (better & known & jnp.all(jnp.isfinite(policy.operator)))
+        theta, policy, new_merit = _either(
+            taken, (state.candidate, policy, new_merit), (state.theta, state.policy, state.merit)
         )
         activity = jnp.max(jnp.sum(policy.rates, axis=0), initial=0.0)
         faded = jnp.where(state.killing < _SETTLED_DAMPING * activity, 0.0, 0.1 * state.killing)
-        damping = jnp.where(
-            taken, faded, jnp.maximum(10.0 * state.killing, 10.0 * _SETTLED_DAMPING * activity)
-        )
+        raised = jnp.maximum(10.0 * state.killing, 10.0 * _SETTLED_DAMPING * activity)
+        damping = jnp.where(taken, faded, jnp.where(activity > 0.0, raised, jnp.inf))
         settled = (state.step <= tolerance) & (state.killing == 0.0)
         rounding = jnp.all(
             jnp.abs(residual(theta, policy)) <= _ROUNDING * _terms(chain, theta, policy, discount)
@@ -111,14 +124,15 @@ def policy_iteration(
         done = taken & (settled | rounding)
         lower = done & _binds(chain, policy, state.floor)
         step = correction(theta, policy, damping)
+        improved = _Theta(theta.bias + step.bias, theta.level + step.level)
         anew = ~state.careful & ~done & (~taken | (state.iterations == _PLAIN_ITERATIONS))
         again = lower | anew
         return _State(
             theta=theta,
             policy=policy,
             merit=jnp.where(again, jnp.inf, new_merit),
-            candidate=jnp.where(anew, start, jnp.where(lower, theta, theta + step)),
-            step=jnp.where(again, jnp.inf, _step_in_scales(chain, step)),
+            candidate=_either(anew, beginning, _either(lower, theta, improved)),
+            step=jnp.where(again, jnp.inf, size_of(step, theta)),
             killing=jnp.where(anew, 0.0, damping),
             careful=state.careful | anew,
             floor=jnp.where(lower, state.floor - state.margin, state.floor),
@@ -134,20 +148,22 @@ def policy_iteration(
         sound = jnp.all(jnp.isfinite(state.policy.operator)) & ~hopeless
         return ~state.converged & (state.iterations < ITERATION_LIMIT) & sound
 
-    zero, far = jnp.zeros(()), jnp.asarray(jnp.inf)
     margin = _FLOOR_MARGIN * _largest_scale(chain)
     flows = jnp.zeros((len(chain.shifts), *chain.shape))
     nothing = GreedyPolicy(jnp.zeros(chain.shape), flows, flows, flows, flows > 0.0)
     no = jnp.zeros((), bool)
-    state = _State(
-        start, nothing, far, start, far, zero, no, _lowest_reservation(chain, start) - margin, margin,
-        jnp.zeros((), int), no,
-    )  # fmt: skip
+    floor = _lowest_reservation(chain, beginning.bias) - margin
+    state = _State(beginning, nothing, far, beginning, far, zero, no, floor, margin, jnp.zeros((), int), no)
     state = jax.lax.while_loop(unfinished, improve, state)
     theta, policy = state.theta, state.policy
     gain = policy.operator[chain.target] if ergodic else zero
     worst = jnp.max(jnp.abs(residual(theta, policy)))
-    return StationarySolution(theta, gain, policy, worst, state.iterations, state.converged)
+    return StationarySolution(*theta, gain, policy, worst, state.iterations, state.converged)
+
+
+def _either(which: Array, first: Any, second: Any) -> Any:
+    """One of two trees."""
+    return jax.tree.map(lambda x, y: jnp.where(which, x, y), first, second)
 
 
 def _largest_scale(chain: ControlledChain) -> Array:
@@ -188,7 +204,8 @@ def _step_in_scales(chain: ControlledChain, step: Array) -> Array:
     return jnp.max(jnp.stack(changes))
 
 
-def _terms(chain: ControlledChain, theta: Array, policy: GreedyPolicy, discount: Array) -> Array:
-    """The size of what B(θ) adds up at each state: rewards, fills, and θ times the rates that read it."""
-    per_flow = jnp.max(jnp.abs(theta)) * jnp.sum(policy.rates, axis=0)
-    return jnp.abs(chain.reward) + jnp.abs(policy.operator) + per_flow + discount * jnp.abs(theta)
+def _terms(chain: ControlledChain, theta: _Theta, policy: GreedyPolicy, discount: Array) -> Array:
+    """What the residual adds up at each state: rewards, fills, the bias times the rates that read it, ρθ."""
+    per_flow = jnp.max(jnp.abs(theta.bias)) * jnp.sum(policy.rates, axis=0)
+    own = discount * (jnp.abs(theta.bias) + jnp.abs(theta.level))
+    return jnp.abs(chain.reward) + jnp.abs(policy.operator) + per_flow + own

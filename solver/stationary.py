@@ -38,14 +38,14 @@ def solve_stationary(problem: Problem, numerics: Numerics) -> StationaryResult:
     )
     status, notes = Status.CONVERGED, ()
     if bool(found.converged):
-        certificate = certify_stationary(problem, found.theta)
+        certificate = certify_stationary(problem, found.bias, found.level)
     else:
         certificate = not_certified("the solve did not converge")
         status, notes = (
             _diagnosis(problem, found, ceiling, ergodic) if representable else (Status.BADLY_SCALED, ())
         )
     return StationaryResult(
-        value=found.theta,
+        value=found.bias + found.level,
         offset=np.moveaxis(np.where(found.policy.quoted, found.policy.offsets, np.nan), 0, -1),
         gain=float(found.gain) if ergodic else None,
         residual=float(found.residual),

@@ -8,13 +8,16 @@ the chain keeps coming back to:
 with τ(i) any bound on the mean time to o of every chain whose rates lie in the box. Discounted, R = B(θ̂) -
 ρθ̂:
 
-    -max R/ρ ≤ e ≤ -min R/ρ,    |e(i) - e(j)| ≤ (max R - min R) min{1/ρ, τ(i) + τ(j)},    regret ≤ (max R -
-    min R)/ρ.
+    -max R/ρ ≤ e ≤ -min R/ρ,    |e(i) - e(j)| ≤ (max R - min R) min{1/ρ, τ(i) + τ(j)},
+    regret ≤ (max R - min R)/ρ,
+
+where the clock of τ also stops at rate ρ (then τ ≤ 1/ρ, whether or not o can be reached: centre R, so that
+|e| ≤ (max R - min R)/(2ρ), and stop at o).
 
 The rates depend on how far θ may be from θ̂, and that on τ. The circle closes as follows: choose radii r
 around the reservation offsets, compute τ for all rates that these allow; if the bounds above then give |p̂ -
 p| < r everywhere, a solution lies inside (continue in ℓ from the problem that θ̂ solves exactly; the path can
-never reach the wall). τ is accepted only if 1 + max_λ L_λ τ ≤ 0 off o, which makes it an upper bound
+never reach the wall). τ is accepted only if 1 + max_λ L_λ τ - ρτ ≤ 0 off o, which makes it an upper bound
 whatever way it was found.
 """
 
@@ -29,6 +32,7 @@ from jaxtyping import Array, Bool, Float
 from quotegrid.models.problem import Problem
 from quotegrid.solver.bellman import greedy_policy
 from quotegrid.solver.certificate import (
+    UNIT_ROUNDOFF,
     Certificate,
     QuoteBounds,
     not_certified,
@@ -63,10 +67,15 @@ class _Attempt(NamedTuple):
     attempts: Array
 
 
-def certify_stationary(problem: Problem, theta: Float[np.ndarray, "*state"]) -> Certificate:
-    """Bound the distance of `theta` and its greedy quotes to the optimum; runs with double precision on."""
+def certify_stationary(
+    problem: Problem, bias: Float[np.ndarray, "*state"], level: Float[np.ndarray, ""]
+) -> Certificate:
+    """Bound the distance of bias + level (0 when ergodic) and the greedy quotes to the optimum.
+
+    Runs with double precision on.
+    """
     ergodic = problem.horizon.kind == "ergodic"
-    bounds = jax.tree.map(np.asarray, _kernel(problem, jnp.asarray(theta), ergodic))
+    bounds = jax.tree.map(np.asarray, _kernel(problem, jnp.asarray(bias), jnp.asarray(level), ergodic))
     if not bounds.closed:
         return not_certified("the residual is too large for the box around the solution to close")
     least, most = float(bounds.least), float(bounds.most)
@@ -86,13 +95,14 @@ def certify_stationary(problem: Problem, theta: Float[np.ndarray, "*state"]) -> 
     )
 
 
-@partial(jax.jit, static_argnums=2)
-def _kernel(problem: Problem, theta: Array, ergodic: bool) -> _Bounds:
+@partial(jax.jit, static_argnums=3)
+def _kernel(problem: Problem, bias: Array, level: Array, ergodic: bool) -> _Bounds:
     chain = discretise(problem)
-    policy = greedy_policy(chain, theta)
+    policy = greedy_policy(chain, bias)
     discount = jnp.zeros(()) if ergodic else chain.discount
-    allowance, in_p = rounding_allowance(chain, theta, policy)
-    residual = policy.operator - discount * theta
+    allowance, in_p = rounding_allowance(chain, bias, policy)
+    allowance = allowance + 4.0 * UNIT_ROUNDOFF * discount * jnp.abs(level)
+    residual = policy.operator - discount * bias - discount * level
     least, most = jnp.min(residual - allowance), jnp.max(residual + allowance)
     span = most - least
     reference = well_visited(policy.rates, chain.shifts)
@@ -110,7 +120,7 @@ def _kernel(problem: Problem, theta: Array, ergodic: bool) -> _Bounds:
 
     def attempt(state: _Attempt) -> _Attempt:
         box = quote_bounds(chain, policy, state.radius)
-        times, proved = slowest_passage(chain, reference, box.lowest_rate, box.highest_rate)
+        times, proved = slowest_passage(chain, reference, box.lowest_rate, box.highest_rate, discount)
         found = radius_of(times)
         closes = proved & jnp.all(found < state.radius)
         # once closed, the box is taken as narrow as it was proved, and its quotes are the answer
@@ -121,13 +131,17 @@ def _kernel(problem: Problem, theta: Array, ergodic: bool) -> _Bounds:
     def unfinished(state: _Attempt) -> Array:
         return ~state.answered & (state.attempts < _ROUNDS) & jnp.all(jnp.isfinite(state.radius))
 
-    times, _ = slowest_passage(chain, reference, policy.rates, policy.rates)
+    times, _ = slowest_passage(chain, reference, policy.rates, policy.rates, discount)
     flags = jnp.zeros((), bool)
     nothing = QuoteBounds(policy.rates, policy.rates, policy.rates, policy.quoted)
     start = _Attempt(_WIDER * radius_of(times), times, nothing, flags, flags, jnp.zeros((), int))
     state = jax.lax.while_loop(unfinished, attempt, start)
     times = state.times
-    value_error = jnp.max(span * times) if ergodic else jnp.maximum(jnp.abs(least), jnp.abs(most)) / discount
+    if ergodic:
+        value_error = jnp.max(span * times)
+    else:  # bias + level is stored rounded
+        stored = UNIT_ROUNDOFF * (jnp.max(jnp.abs(bias)) + jnp.abs(level))
+        value_error = jnp.maximum(jnp.abs(least), jnp.abs(most)) / discount + stored
     return _Bounds(state.answered, least, most, value_error, state.box)
 
 
@@ -136,17 +150,18 @@ def slowest_passage(
     reference: Float[Array, "*state"],
     lowest: Float[Array, "flow *state"],
     highest: Float[Array, "flow *state"],
+    discount: Float[Array, ""],
 ) -> tuple[Float[Array, "*state"], Bool[Array, ""]]:
-    """A bound on the mean time to the reference under any rates between `lowest` and `highest`, and whether
-    it is proved.
+    """A bound on the mean time to the reference, or to a clock that stops at rate `discount`, under any rates
+    between `lowest` and `highest`, and whether it is proved.
 
     The slowest chain takes each rate high where it leads to a state from which the reference is farther, else
     low.
     """
-    nothing = jnp.zeros(chain.shape)
+    killing = jnp.broadcast_to(discount, chain.shape)
 
     def solve(rates: Array) -> Array:
-        return solve_factored(factorise_passage(rates, chain.shifts, nothing, reference), 1.0 - reference)
+        return solve_factored(factorise_passage(rates, chain.shifts, killing, reference), 1.0 - reference)
 
     def slow_rates(times: Array) -> Array:
         after = jnp.stack([destination(times, shift) for shift in chain.shifts])
@@ -163,7 +178,7 @@ def slowest_passage(
     )
     times = _TIME_MARGIN * times
     after = jnp.stack([destination(times, shift) for shift in chain.shifts])
-    drift = 1.0 + jnp.sum(slow_rates(times) * (after - times[None]), axis=0)
+    drift = 1.0 + jnp.sum(slow_rates(times) * (after - times[None]), axis=0) - discount * times
     proved = (
         jnp.all((drift <= 0.0) | (reference > 0.0)) & jnp.all(times >= 0.0) & jnp.all(jnp.isfinite(times))
     )

@@ -51,7 +51,7 @@ def solve_traced(
     if not finite:
         found = policy_iteration(chain, problem.horizon.kind == "ergodic", tolerance)
         offset = jnp.where(found.policy.quoted, found.policy.offsets, jnp.nan)
-        return TracedSolution(found.theta, offset, found.gain, found.residual, found.converged)
+        return TracedSolution(found.bias + found.level, offset, found.gain, found.residual, found.converged)
     to_go = (problem.horizon.duration - jnp.asarray(times, float))[::-1]  # type: ignore[union-attr]
     start = with_first_step(start_marching(chain, chain.terminal))
     marching, path = march_extrapolated(chain, start, to_go, jnp.asarray(tolerance, float))
