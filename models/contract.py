@@ -39,7 +39,7 @@ __all__ = [
     "entry",
     "known",
     "log1p_ratio",
-    "markup",
+    "markup_of",
     "phi1",
     "widened",
 ]
@@ -199,6 +199,12 @@ class AbstractIntensity(Block):
         """h = -Λ'/Λ > 0 per price, inside the domain; differentiable by `jax.jvp`; shape of `offset`."""
 
     @abstractmethod
+    def markup(self, offset: ArrayLike, size: ArrayLike, xi: ArrayLike) -> Offsets:
+        """ln(1 + ξz/h(δ))/(ξz), `markup_of` the hazard, also where h itself underflows; differentiable by
+        `jax.jvp`; shape of `offset`, price units.
+        """
+
+    @abstractmethod
     def domain(self) -> tuple[Any, Any]:
         """The open interval of offsets where 0 < Λ < ∞; infinite ends are ±inf."""
 
@@ -234,7 +240,7 @@ class AbstractIntensity(Block):
         """Host, NumPy: the first offset of [low, high] where h² + ξ·size·h + h' > 0 fails; None if fair."""
 
 
-def markup(hazard: ArrayLike, size: ArrayLike, xi: ArrayLike) -> Offsets:
+def markup_of(hazard: ArrayLike, size: ArrayLike, xi: ArrayLike) -> Offsets:
     """δ - p = ln(1 + ξz/h)/(ξz) at the optimum, 1/h at ξ = 0, price; `size` is the effective size z·m."""
     return log1p_ratio(xi * size / jnp.asarray(hazard)) / hazard
 

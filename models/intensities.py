@@ -22,7 +22,7 @@ from jax.typing import ArrayLike
 from numpy import inf
 from pydantic import Field
 
-from quotegrid.models.contract import AbstractIntensity, Offsets, log1p_ratio, markup, widened
+from quotegrid.models.contract import AbstractIntensity, Offsets, log1p_ratio, markup_of, widened
 from quotegrid.models.kinds import ByKind
 from quotegrid.models.numbers import NonNegative, Number, Positive
 from quotegrid.models.stable_ratios import log_sum_root, wright_omega
@@ -30,6 +30,7 @@ from quotegrid.models.tabulated import Tabulated
 
 Rate = Annotated[NonNegative, Field(description="fills per time at offset 0; 0 for a side that never fills")]
 _KIND = frozenset({"kind"})
+_TAME = 200.0  # e^200 and its square are doubles, and 1 beside ξz/b·e^200 is rounding if ξz/b > 1e-70
 
 
 class Exponential(AbstractIntensity):
@@ -46,6 +47,9 @@ class Exponential(AbstractIntensity):
 
     def hazard(self, offset: ArrayLike) -> Offsets:
         return jnp.broadcast_to(jnp.asarray(self.k, float), jnp.shape(offset))
+
+    def markup(self, offset: ArrayLike, size: ArrayLike, xi: ArrayLike) -> Offsets:
+        return markup_of(self.hazard(offset), size, xi)
 
     def domain(self) -> tuple[float, float]:
         return -inf, inf
@@ -64,7 +68,7 @@ class Exponential(AbstractIntensity):
         return optimum, optimum
 
     def optimal_offset(self, p: ArrayLike, size: ArrayLike, xi: ArrayLike) -> Offsets:
-        return jnp.asarray(p, float) + markup(self.k, size, xi)
+        return jnp.asarray(p, float) + markup_of(self.k, size, xi)
 
     def constant_hazard(self) -> Any:
         return self.k
@@ -91,6 +95,17 @@ class Logistic(AbstractIntensity):
 
     def hazard(self, offset: ArrayLike) -> Offsets:
         return self.b * jax.nn.sigmoid(self.a + self.b * jnp.asarray(offset, float))
+
+    def markup(self, offset: ArrayLike, size: ArrayLike, xi: ArrayLike) -> Offsets:
+        """With x = a + bδ it is ln(1 + c/h)/c for c = ξz and 1/h = (1 + e^{-x})/b.
+
+        Below x = -200 the hazard is negligible beside c: there the logarithm grows by the exponent itself.
+        """
+        c = jnp.asarray(xi * size, float)
+        exponent = -(self.a + self.b * jnp.asarray(offset, float))
+        tame = jnp.minimum(exponent, _TAME)
+        inverse = (1.0 + jnp.exp(tame)) / self.b
+        return log1p_ratio(c * inverse) * inverse + (exponent - tame) / jnp.where(c > 0.0, c, jnp.inf)
 
     def domain(self) -> tuple[float, float]:
         return -inf, inf
@@ -146,12 +161,21 @@ class Power(AbstractIntensity):
     k: Annotated[Positive, Field(description="exponent of the decay; at ξ = 0 it must be greater than 1")]
 
     def log_rate(self, offset: ArrayLike) -> Offsets:
-        ratio = jnp.asarray(offset, float) / self.d
-        inside = ratio > -1.0
-        return jnp.where(inside, jnp.log(self.A) - self.k * jnp.log1p(jnp.where(inside, ratio, 0.0)), jnp.inf)
+        offset = jnp.asarray(offset, float)
+        room = self.d + offset
+        inside, far = room > 0.0, offset < -0.5 * self.d  # far down 1 + δ/d cancels, and d + δ is exact
+        growth = jnp.where(
+            far,
+            jnp.log(jnp.where(inside, room, self.d) / self.d),
+            jnp.log1p(jnp.where(far, 0.0, offset / self.d)),
+        )
+        return jnp.where(inside, jnp.log(self.A) - self.k * growth, jnp.inf)
 
     def hazard(self, offset: ArrayLike) -> Offsets:
         return self.k / jnp.maximum(self.d + jnp.asarray(offset, float), 0.0)
+
+    def markup(self, offset: ArrayLike, size: ArrayLike, xi: ArrayLike) -> Offsets:
+        return markup_of(self.hazard(offset), size, xi)
 
     def domain(self) -> tuple[Any, float]:
         return -self.d, inf
@@ -217,6 +241,9 @@ class Linear(AbstractIntensity):
 
     def hazard(self, offset: ArrayLike) -> Offsets:
         return 1.0 / jnp.maximum(self.d - jnp.asarray(offset, float), 0.0)
+
+    def markup(self, offset: ArrayLike, size: ArrayLike, xi: ArrayLike) -> Offsets:
+        return markup_of(self.hazard(offset), size, xi)
 
     def domain(self) -> tuple[float, Any]:
         return -inf, self.d

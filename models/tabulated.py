@@ -20,7 +20,7 @@ from jax.typing import ArrayLike
 from numpy.polynomial import Polynomial
 from pydantic import Field
 
-from quotegrid.models.contract import AbstractIntensity, Offsets, known, markup, widened
+from quotegrid.models.contract import AbstractIntensity, Offsets, known, markup_of, widened
 from quotegrid.models.faults import Fault
 from quotegrid.models.numbers import Numbers
 
@@ -115,6 +115,9 @@ class Tabulated(AbstractIntensity):
         i, t = cubics.place(jnp.clip(jnp.asarray(offset, float), cubics.knots[0], cubics.knots[-1]))
         return -(cubics.slopes[i] + t * (2.0 * cubics.second[i] + 3.0 * t * cubics.third[i]))
 
+    def markup(self, offset: ArrayLike, size: ArrayLike, xi: ArrayLike) -> Offsets:
+        return markup_of(self.hazard(offset), size, xi)
+
     def domain(self) -> tuple[float, float]:
         return -np.inf, np.inf
 
@@ -131,7 +134,7 @@ class Tabulated(AbstractIntensity):
         """Every root of δ = p + markup(h) lies between the markups of the largest and the smallest hazard."""
         least, greatest = self._cubics(jnp).hazard_range()
         p = jnp.asarray(p, float)
-        return widened(p + markup(greatest, size, xi), p + markup(least, size, xi), p)
+        return widened(p + markup_of(greatest, size, xi), p + markup_of(least, size, xi), p)
 
     def optimal_offset(self, p: ArrayLike, size: ArrayLike, xi: ArrayLike) -> None:
         return None

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from quotegrid.models.contract import known, markup
+from quotegrid.models.contract import known
 from quotegrid.models.faults import Fault
 from quotegrid.models.flows import OneSidedFlow
 
@@ -54,7 +54,7 @@ def beyond_quote_scale(flow: OneSidedFlow, limit: int) -> Iterator[Fault]:
     ):
         return
     with jax.enable_x64(True), jax.ensure_compile_time_eval():
-        scale = float(markup(flow.intensity.hazard(float(np.clip(0.0, low, high))), size, flow.xi))
+        scale = float(flow.intensity.markup(float(np.clip(0.0, low, high)), size, flow.xi))
     pushed = flow.jump * limit / flow.size
     if pushed > scale:
         yield Fault(

@@ -21,9 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from quotegrid.models.contract import AbstractIntensity, log1p_ratio, phi1
+from quotegrid.models.contract import AbstractIntensity, phi1
 
 _NEWTON_LIMIT = 120  # every second step at least halves the bracket or the move: 53 bits twice over
+_SETTLED = 1e-13  # of the markup: a Newton step below it is rounding
 _TICK_SLACK = 1e-9  # a bound within this many ticks of a lattice point includes it
 _TIE_SLACK = 8 * float(np.finfo(np.float64).eps)  # two ticks whose values agree to rounding are a tie
 
@@ -55,20 +56,7 @@ def optimal_quote(
     quotes: QuoteSet,
 ) -> OptimalQuote:
     """Maximise Λ(δ) G_ξ(size·(δ - p)) over `quotes` (size in units of the asset, ξ per currency)."""
-    unconstrained = _stationary_offset(intensity, p, size, xi)
-    if quotes.tick is None:
-        offset = jnp.clip(unconstrained, quotes.low, quotes.high)
-    else:
-        offset = _best_tick(intensity, p, size, xi, unconstrained, quotes)
-    log_rate, gain, tilt = _terms(intensity, p, size, xi, offset)
-    quoted = log_rate > -jnp.inf
-    rate = jnp.exp(log_rate)
-    return OptimalQuote(
-        offset,
-        jnp.where(quoted, rate * jnp.where(quoted, gain, 0.0), 0.0),
-        jnp.where(quoted, jnp.exp(jnp.where(quoted, log_rate, 0.0) - tilt), 0.0),
-        quoted,
-    )
+    return _earnings(intensity, *_best_offset(intensity, p, size, xi, quotes), size, xi)
 
 
 def objective(
@@ -79,14 +67,36 @@ def objective(
     offset: Float[Array, "..."],
 ) -> Float[Array, "..."]:
     """Λ(δ) G_ξ(size·(δ - p)): what quoting `offset` is worth, currency per time; 0 where Λ = 0."""
-    log_rate, gain, _ = _terms(intensity, p, size, xi, offset)
-    return jnp.where(log_rate > -jnp.inf, jnp.exp(log_rate) * jnp.where(log_rate > -jnp.inf, gain, 0.0), 0.0)
+    return _earnings(intensity, offset, offset - p, size, xi).value
 
 
-def _terms(intensity: AbstractIntensity, p: Array, size: Array, xi: Array, offset: Array) -> tuple:
-    """ln Λ(δ), G_ξ(size·(δ - p)) and ξ·size·(δ - p) at an offset."""
-    earned = size * (offset - p)
-    return intensity.log_rate(offset), earned * phi1(-xi * earned), xi * earned
+def _earnings(
+    intensity: AbstractIntensity, offset: Array, margin: Array, size: Array, xi: Array
+) -> OptimalQuote:
+    """What an offset earns whose distance from p, exactly, is `margin`.
+
+    A loss (δ < p) grows like e^{ξZ(p-δ)}. With that factor Λ is applied in two halves, so that H is finite
+    where it is a double, though Λ or the loss alone may not be.
+    """
+    log_rate = intensity.log_rate(offset)
+    earned = size * margin
+    tilt = xi * earned
+    gain = earned * phi1(-jnp.abs(tilt))  # |gain| ≤ |earned|, so Λ = 0 leaves 0
+    half = jnp.exp(0.5 * (log_rate + jnp.maximum(-tilt, 0.0)))
+    quoted = log_rate > -jnp.inf
+    value = jnp.where(gain != 0.0, half * gain * half, 0.0)
+    return OptimalQuote(offset, value, jnp.exp(log_rate - tilt), quoted)
+
+
+def _best_offset(
+    intensity: AbstractIntensity, p: Array, size: Array, xi: Array, quotes: QuoteSet
+) -> tuple[Array, Array]:
+    """δ* and its margin δ* - p, both to the last bits (n ticks, rounded, are not a multiple of the tick)."""
+    unconstrained = _stationary_offset(intensity, p, size, xi)
+    if quotes.tick is not None:
+        return _best_tick(intensity, p, size, xi, unconstrained, quotes)
+    offset = jnp.clip(unconstrained, quotes.low, quotes.high)
+    return offset, offset - p
 
 
 def _stationary_offset(intensity: AbstractIntensity, p: Array, size: Array, xi: Array) -> Array:
@@ -99,24 +109,24 @@ def _stationary_offset(intensity: AbstractIntensity, p: Array, size: Array, xi: 
     low, high = intensity.offset_bracket(p, size, xi)
 
     def first_order_condition(offset: Array) -> Array:
-        hazard = intensity.hazard(offset)
-        return offset - p - log1p_ratio(xi * size / hazard) / hazard
+        return offset - p - intensity.markup(offset, size, xi)
 
     def improve(state: tuple) -> tuple:
-        offset, low, high, last_move, _, count = state
+        offset, low, high, last_move, settled, count = state
         residual, slope = jax.jvp(first_order_condition, (offset,), (jnp.ones_like(offset),))
         low = jnp.where(residual <= 0.0, offset, low)
         high = jnp.where(residual >= 0.0, offset, high)
-        newton = offset - residual / slope
-        # bisect where Newton leaves the bracket, is NaN, or does not halve its move (it can cycle at kinks of
-        # h')
-        sure = (newton >= low) & (newton <= high) & (2.0 * jnp.abs(newton - offset) <= last_move)
+        newton = jnp.clip(offset - residual / slope, low, high)
+        # bisect where Newton is NaN or does not halve its move (it can cycle at kinks of h')
+        sure = 2.0 * jnp.abs(newton - offset) <= last_move
         proposal = jnp.where(sure, newton, 0.5 * (low + high))
         move = jnp.abs(proposal - offset)
-        # the next Newton step would be the square of this one; or this one is rounding
+        # at a kink of h' a step is wrong by a multiple of itself: so it must be rounding, not only its square
         rounding = 1e-15 * (jnp.abs(offset) + jnp.abs(p))
-        settled = sure & (move <= 1e-9 * (proposal - p) + rounding)
-        return proposal, low, high, move, settled | (high - low <= rounding), count + 1
+        final = sure & (jnp.minimum(move, jnp.abs(residual)) <= _SETTLED * (proposal - p) + rounding)
+        # (who is there rests while the others go on: one more step in rounding does not halve the last one)
+        proposal = jnp.where(settled, offset, proposal)
+        return proposal, low, high, move, settled | final | (high - low <= rounding), count + 1
 
     def unfinished(state: tuple) -> Array:
         return (state[5] < _NEWTON_LIMIT) & ~jnp.all(state[4])
@@ -129,20 +139,35 @@ def _stationary_offset(intensity: AbstractIntensity, p: Array, size: Array, xi: 
 
 def _best_tick(
     intensity: AbstractIntensity, p: Array, size: Array, xi: Array, unconstrained: Array, quotes: QuoteSet
-) -> Array:
-    """The better of the two lattice points around the unconstrained optimum; the smaller where they tie."""
+) -> tuple[Array, Array]:
+    """The better of the two lattice points around the unconstrained optimum, the smaller where they tie;
+    with its margin.
+    """
     assert quotes.tick is not None
-    low = jnp.ceil(quotes.low / quotes.tick - _TICK_SLACK)
-    high = jnp.floor(quotes.high / quotes.tick + _TICK_SLACK)
-    below = jnp.clip(jnp.floor(unconstrained / quotes.tick), low, high)
+    tick = quotes.tick
+    low = jnp.ceil(quotes.low / tick - _TICK_SLACK)
+    high = jnp.floor(quotes.high / tick + _TICK_SLACK)
+    below = jnp.clip(jnp.floor(unconstrained / tick), low, high)
     above = jnp.clip(below + 1.0, low, high)
-    log_rate_below, gain_below, _ = _terms(intensity, p, size, xi, below * quotes.tick)
-    log_rate_above, gain_above, _ = _terms(intensity, p, size, xi, above * quotes.tick)
-    # ratio of the two intensities; a point where Λ = 0 is worth 0
+    # n times the upper half of the tick's digits is exact for n < 2^27, so that the margin keeps its own
+    upper = jax.lax.stop_gradient(jax.lax.reduce_precision(tick, exponent_bits=11, mantissa_bits=25))
+    margin_below, margin_above = ((n * upper - p) + n * (tick - upper) for n in (below, above))
+    gain_below, gain_above = (m * phi1(-jnp.abs(xi * size * m)) for m in (margin_below, margin_above))
+    # ratio of the two intensities; a point where Λ = 0 is worth 0. (Below p, G is larger than this by a
+    # factor; then the other is not, and better, or they are one point.)
+    log_rate_below, log_rate_above = (intensity.log_rate(n * tick) for n in (below, above))
     ratio = jnp.exp(jnp.where(log_rate_above > -jnp.inf, log_rate_above - log_rate_below, -jnp.inf))
-    worth_above = jnp.where(ratio > 0.0, ratio * jnp.where(ratio > 0.0, gain_above, 0.0), 0.0)
-    better = worth_above > gain_below + _TIE_SLACK * jnp.abs(gain_below)
-    return jnp.where(better, above, below) * quotes.tick
+    better = ratio * gain_above > gain_below + _TIE_SLACK * jnp.abs(gain_below)
+    return jnp.where(better, above, below) * tick, jnp.where(better, margin_above, margin_below)
+
+
+class Hamiltonian(NamedTuple):
+    """H of one flow, what attains it, and its logarithm and slope; NumPy float64 of p's shape."""
+
+    value: Float[np.ndarray, "..."]  # H(p), currency per time; 0 or ±inf where it is no double
+    offset: Float[np.ndarray, "..."]  # δ*(p), price units; NaN where no quote pays (Λ = 0 there)
+    log_value: Float[np.ndarray, "..."]  # ln H(p), also where H is no double; -inf at H = 0, NaN at H < 0
+    log_slope: Float[np.ndarray, "..."]  # H'/H = d ln|H|/dp, per price; NaN where no quote pays
 
 
 def hamiltonian(
@@ -154,28 +179,39 @@ def hamiltonian(
     min_offset: float | None = None,
     max_offset: float | None = None,
     tick: float | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """H(p) and the optimal offset of one flow, for numbers and NumPy arrays (float64 whatever JAX's
-    settings).
+) -> Hamiltonian:
+    """H(p), the optimal offset, ln H and d ln H/dp of one flow, for numbers and NumPy arrays (float64
+    whatever JAX's settings).
+
+    The logarithms are sums of logarithms, right also where H overflows or underflows. Offset, ln H and d ln
+    H/dp are accurate to 1e-13·max(1, |p|/s) in units of the quote scale s (1/k of an exponential intensity,
+    1/h(δ*(0)) of any), as long as ξz·s ≤ 1e3 and |p| ≤ 1e3 s. With a `max_offset` below p, H is negative: an
+    obligation to quote at a loss.
 
     Args:
         intensity: fill intensity Λ of the offset.
-        p: reservation offsets, any shape, price units.
+        p: reservation offsets, any shape, finite, price units.
         size: size z of a fill in units of the asset (times 1 ± proportional fee, where there is one).
-        xi: risk aversion ξ of the fill, per currency; 0 is risk-neutral. min_offset, max_offset: bounds
-        inside the sup, price units (the intensity's own default lower bound applies).
+        xi: risk aversion ξ of the fill, per currency; 0 is risk-neutral.
+        min_offset, max_offset: bounds inside the sup, price units (the intensity's own default lower bound
+            applies).
         tick: restrict the offsets to the multiples of it, price units.
 
     Returns:
-        `(H, offset)` of p's shape: currency per time, and price units, NaN where no quote pays (Λ = 0 there).
+        `(value, offset, log_value, log_slope)` of p's shape: currency per time, price units, no unit, per
+        price; see `Hamiltonian`.
 
     Raises:
-        ValueError: a size, ξ or tick out of range, or bounds that leave no offset.
+        ValueError: a p, size, ξ or tick out of range, or bounds that leave no offset.
     """
     if not 0.0 < size < np.inf or not 0.0 <= xi < np.inf or (tick is not None and not 0.0 < tick < np.inf):
         raise ValueError(
             f"hamiltonian: size={size}, tick={tick} must be positive and xi={xi} not negative, all finite."
         )
+    reservations = np.asarray(p, np.float64)
+    if not np.all(np.isfinite(reservations)):
+        worst = reservations[~np.isfinite(reservations)][0]
+        raise ValueError(f"hamiltonian: p must be finite, got {worst}.")
     lower = intensity.default_min_offset() if min_offset is None else min_offset
     low = -np.inf if lower is None else float(lower)
     high = np.inf if max_offset is None else float(max_offset)
@@ -193,12 +229,27 @@ def hamiltonian(
         )
     with jax.enable_x64(True):
         leaves = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), intensity)
-        arguments = (leaves, *(jnp.asarray(x, jnp.float64) for x in (p, size, xi, low, high)))
+        arguments = (leaves, *(jnp.asarray(x, jnp.float64) for x in (reservations, size, xi, low, high)))
         found = _compiled(*arguments, None if tick is None else jnp.asarray(tick, jnp.float64))
-        value, offset, quoted = (np.asarray(x) for x in (found.value, found.offset, found.quoted))
-    return value, np.where(quoted, offset, np.nan)
+        return Hamiltonian(*(np.asarray(x) for x in found))
 
 
 @jax.jit
-def _compiled(intensity, p, size, xi, low, high, tick) -> OptimalQuote:
-    return optimal_quote(intensity, p, size, xi, QuoteSet(low, high, tick))
+def _compiled(intensity, p, size, xi, low, high, tick) -> tuple[Array, Array, Array, Array]:
+    """With x = ξZ(δ - p), H'/H = -Z e^{-x}/G = -1/((δ - p)φ(x)), φ = phi1; where no bound or tick holds δ* it
+    is -h(δ*), which is flat in δ*.
+    """
+    offset, margin = _best_offset(intensity, p, size, xi, QuoteSet(low, high, tick))
+    found = _earnings(intensity, offset, margin, size, xi)
+    tilt = xi * (size * margin)
+    log_value = intensity.log_rate(offset) + jnp.log(size) + jnp.log(margin) + jnp.log(phi1(-tilt))
+    log_slope = -1.0 / (margin * phi1(tilt))
+    if tick is None:
+        log_slope = jnp.where((low < offset) & (offset < high), -intensity.hazard(offset), log_slope)
+    nothing = jnp.nan
+    return (
+        found.value,
+        jnp.where(found.quoted, offset, nothing),
+        jnp.where(found.quoted, log_value, -jnp.inf),
+        jnp.where(found.quoted, log_slope, nothing),
+    )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quotegrid.models.contract import AbstractIntensity, markup
+from quotegrid.models.contract import AbstractIntensity
 from quotegrid.models.intensities import Exponential, Linear, Logistic, Power
 from quotegrid.models.tabulated import Tabulated
 
@@ -122,7 +122,7 @@ def closed_form(name: str, p, size, xi):
 
 
 def first_order_condition(intensity: AbstractIntensity, offset, p, size, xi):
-    return offset - p - markup(intensity.hazard(offset), size, xi)
+    return offset - p - intensity.markup(offset, size, xi)
 
 
 def worth(intensity: AbstractIntensity, grid: np.ndarray, p: float, size: float, xi: float) -> np.ndarray:

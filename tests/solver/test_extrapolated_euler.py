@@ -25,7 +25,7 @@ def operator(problem, theta):
         here = slice(None, -1) if one.side == "bid" else slice(1, None)
         there = slice(1, None) if one.side == "bid" else slice(None, -1)
         bounds = {"min_offset": one.min_offset, "max_offset": one.max_offset, "tick": one.tick}
-        total[here] += hamiltonian(one.intensity, theta[here] - theta[there], xi=problem.xi(), **bounds)[0]
+        total[here] += hamiltonian(one.intensity, theta[here] - theta[there], xi=problem.xi(), **bounds).value
     return total
 
 

@@ -109,7 +109,7 @@ def test_value_and_offset(name, scaled_risk):
     case = CASES[name]
     risk = scaled_risk / case.scale
     points = reservations(case)
-    values, offsets = hamiltonian(case.intensity, points, size=SIZE, xi=risk / SIZE)
+    values, offsets, *_ = hamiltonian(case.intensity, points, size=SIZE, xi=risk / SIZE)
     risk = SIZE * (risk / SIZE)
     with mpmath.workdps(DIGITS):
         for p, value, offset in zip(map(mpmath.mpf, points.tolist()), values, offsets, strict=True):
@@ -134,7 +134,7 @@ def test_bounds_are_part_of_the_sup(name):
     low, high = 0.25, 1.75
     points = reservations(case)
     risk = 0.5 / case.scale
-    values, offsets = hamiltonian(
+    values, offsets, *_ = hamiltonian(
         case.intensity, points, size=SIZE, xi=risk / SIZE, min_offset=low, max_offset=high
     )
     with mpmath.workdps(DIGITS):
@@ -150,8 +150,8 @@ def test_bounds_are_part_of_the_sup(name):
                 allowed = log_error(case, exact) + 8 * ROUNDING * risk * abs(exact - p)
                 assert abs(value - best) <= allowed * abs(best)
     assert values[-1] < 0.0 or points[-1] < high
-    alone, _ = hamiltonian(case.intensity, points, size=SIZE, xi=risk / SIZE)
-    assert np.all(values <= alone * (1 + 64 * ROUNDING))
+    alone = hamiltonian(case.intensity, points, size=SIZE, xi=risk / SIZE)
+    assert np.all(values <= alone.value * (1 + 64 * ROUNDING))
 
 
 @every
@@ -162,7 +162,7 @@ def test_ticks_by_brute_force(name, scaled_risk, bounds, rng, x64):
     risk = scaled_risk / case.scale
     points = rng.uniform(-4.0, min(6.0, case.high - 2 * tick), 60)
     low, high = bounds
-    values, offsets = hamiltonian(
+    values, offsets, *_ = hamiltonian(
         case.intensity, points, size=SIZE, xi=risk / SIZE, min_offset=low, max_offset=high, tick=tick
     )
     floor = max(case.low if low is None else low, -8.0)
@@ -186,8 +186,8 @@ def test_ticks_by_brute_force(name, scaled_risk, bounds, rng, x64):
 def test_exact_ties_go_to_the_smaller_tick():
     """Linear at ξ = 0: (d - δ)(δ - p) is symmetric around (d + p)/2, half a tick of 1/4 from either side."""
     points = np.array([-0.75, -0.25, 0.25, 0.75])
-    _, offsets = hamiltonian(Linear(A=3.0, d=2.0), points, tick=0.25)
-    np.testing.assert_array_equal(offsets, (2.0 + points) / 2 - 0.125)
+    ours = hamiltonian(Linear(A=3.0, d=2.0), points, tick=0.25)
+    np.testing.assert_array_equal(ours.offset, (2.0 + points) / 2 - 0.125)
 
 
 @every
@@ -226,27 +226,27 @@ def _optimal(intensity, p, xi, quotes):
 @pytest.mark.parametrize("xi", [0.0, 0.3])
 def test_off_where_nothing_fills(xi):
     points = np.array([1.0, 2.0, 2.5, 1e6])
-    value, offset = hamiltonian(Linear(A=1.0, d=2.0), points, xi=xi)
+    value, offset, *_ = hamiltonian(Linear(A=1.0, d=2.0), points, xi=xi)
     np.testing.assert_array_equal(np.isnan(offset), [False, True, True, True])
     np.testing.assert_array_equal(value[1:], 0.0)
     # no tick between p and d
-    value, offset = hamiltonian(Linear(A=1.0, d=2.0), 1.95, xi=xi, tick=0.3)
+    value, offset, *_ = hamiltonian(Linear(A=1.0, d=2.0), 1.95, xi=xi, tick=0.3)
     assert value == 0.0 and np.isnan(offset)
-    value, offset = hamiltonian(Linear(A=1.0, d=2.0), 0.0, xi=xi, min_offset=2.0)
+    value, offset, *_ = hamiltonian(Linear(A=1.0, d=2.0), 0.0, xi=xi, min_offset=2.0)
     assert value == 0.0 and np.isnan(offset)
-    value, offset = hamiltonian(Exponential(A=0.0, k=1.0), points, xi=xi)
+    value, offset, *_ = hamiltonian(Exponential(A=0.0, k=1.0), points, xi=xi)
     assert np.all(value == 0.0) and np.all(np.isnan(offset))
 
 
 def test_a_bound_is_an_obligation():
     """With max_offset the maker quotes at a loss rather than not at all."""
-    value, offset = hamiltonian(Linear(A=1.0, d=2.0), 5.0, max_offset=1.5)
+    value, offset, *_ = hamiltonian(Linear(A=1.0, d=2.0), 5.0, max_offset=1.5)
     assert offset == 1.5 and value == 0.25 * (1.5 - 5.0)
 
 
 def test_double_precision_whatever_the_settings():
     assert not jax.config.read("jax_enable_x64")
-    value, offset = hamiltonian(Exponential(A=1.0, k=1.5), np.float32(0.5), xi=0)
+    value, offset, *_ = hamiltonian(Exponential(A=1.0, k=1.5), np.float32(0.5), xi=0)
     assert value.dtype == offset.dtype == np.float64 and value.shape == ()
     assert offset == 0.5 + 1 / 1.5
     assert hamiltonian(Exponential(A=1, k=1.5), [[0, 1, 2]])[0].shape == (1, 3)
@@ -296,7 +296,7 @@ def test_a_table_with_a_bend_does_not_make_newton_cycle():
     """From one end of its bracket Newton jumps to the other and back; the search must bisect there."""
     table = Tabulated(offset=[-1.0, 0.0, 0.6, 1.5, 3.0], log_rate=[0.5, 0.0, -0.5, -1.6, -4.0])
     points = np.linspace(-6.0, 2.0, 41)
-    values, _ = hamiltonian(table, points, size=4.0)
+    values = hamiltonian(table, points, size=4.0).value
     fine = np.linspace(-5.0, 8.0, 130_001)
     with jax.enable_x64(True):
         rates = np.exp(np.asarray(table.log_rate(fine)))

@@ -29,7 +29,7 @@ def operator(problem, theta, reward):
         here, there = np.array([m for m in moves if 0 <= m[1] < len(theta)]).T
         cost = one.fee + one.jump + one.proportional_fee * one.reference  # a markout
         p = ((theta[here] - theta[there]) / one.size + cost) / one.multiplier
-        value, _ = hamiltonian(
+        found = hamiltonian(
             one.intensity,
             p,
             size=one.size * one.multiplier,
@@ -38,7 +38,7 @@ def operator(problem, theta, reward):
             max_offset=one.max_offset,
             tick=one.tick,
         )
-        total[here] += value
+        total[here] += found.value
     return total
 
 
