@@ -9,7 +9,8 @@ The command `quotegrid calibrate` does these four lines.
 """
 
 from quotegrid.calibration.calibration import Calibration, calibrate, write_problem
-from quotegrid.calibration.market_data import MarketDataError, Quotes, Trades, read_quotes, read_trades
+from quotegrid.calibration.market_data import MarketDataError, Quotes, Trades
+from quotegrid.calibration.market_files import read_market
 
 __all__ = [
     "Calibration",
@@ -17,7 +18,6 @@ __all__ = [
     "Quotes",
     "Trades",
     "calibrate",
-    "read_quotes",
-    "read_trades",
+    "read_market",
     "write_problem",
 ]

@@ -12,7 +12,8 @@ from quotegrid.calibration.calibrated_problem import calibrated_problem, choose,
 from quotegrid.calibration.estimates import Estimates, Form, estimate
 from quotegrid.calibration.fit_figure import fit_figure
 from quotegrid.calibration.intensity import Queue
-from quotegrid.calibration.market_data import Quotes, Trades, read_quotes, read_trades
+from quotegrid.calibration.market_data import MarketDataError, Quotes, Trades
+from quotegrid.calibration.market_files import Format, read_market
 from quotegrid.calibration.recording import record
 from quotegrid.calibration.report import summary
 from quotegrid.calibration.sizes import Contract
@@ -82,9 +83,9 @@ class Calibration:
 
 
 def calibrate(
-    quotes: str | Path | Quotes,
-    trades: str | Path | Trades,
-    *,
+    *data: str | Path | Quotes | Trades,
+    format: Format | None = None,
+    instrument: str | None = None,
     symbol: str | None = None,
     price_unit: str = "USD",
     asset_unit: str = "unit",
@@ -96,28 +97,32 @@ def calibrate(
     max_gap: float = 30.0,
     order_gap: float = 1e-3,
 ) -> Calibration:
-    """Volatility, fill intensities and order sizes from best bid/ask quotes and trades of one market.
+    """Volatility, fill intensities, order sizes and markouts from the market data of one market.
 
-    Args: quotes: CSV (plain or gzipped) with columns local_ts_ns, bid_px, ask_px; or `Quotes`. trades: CSV
-        with columns local_ts_ns, price, qty, aggressor (+1 a buyer took, -1 a seller), and exch_ts_ms if
-        known;
-            or `Trades`. Both must carry local times of one clock.
-        symbol: name in the problem file; from the file's name when None. No "." or "/". price_unit,
-        asset_unit: words for reports and the problem file, e.g. "USD" and "ETH". contract_size: units of the
-        asset in one of what `qty` counts; with `inverse`, its value in the price unit. inverse: the contract
-        is worth `contract_size` of the price unit and settles in the asset. tick_size: smallest price step,
-        price units; found from the prices when None. pool_sides: fit one intensity to both sides' orders
-        instead of one each. queue: where a quote stands that joins the touch: "last", filled by orders that
-        go through the touch, or "first",
-            filled by all that reach it.
+    Args:
+        data: files of one format (see `quotegrid.calibration.market_files`), or a `Quotes` and a `Trades`.
+            Local times
+            must be those of one clock.
+        format: "csv", "lobster", "binance" or "hftbacktest"; None: told by the content of the files.
+        instrument: which one, in a capture of several.
+        symbol: name in the problem file; from the file's name when None. No "." or "/".
+        price_unit, asset_unit: words for reports and the problem file, e.g. "USD" and "ETH".
+        contract_size: units of the asset in one of what quantities count; with `inverse`, its value in the
+            price unit.
+        inverse: the contract is worth `contract_size` of the price unit and settles in the asset.
+        tick_size: smallest price step, price units; found from the prices when None.
+        pool_sides: fit one intensity to both sides' orders instead of one each.
+        queue: where a quote stands that joins the touch: "last", filled by orders that go through the touch,
+            or
+            "first", filled by all that reach it.
         max_gap: seconds without a quote after which the recorder counts as off.
         order_gap: seconds between two prints of one market order at most, where exchange times are unknown.
 
-    Raises: MarketDataError: unreadable, empty or contradictory data, or too little of it; the text says what
-        to do.
+    Raises:
+        MarketDataError: unreadable, empty or contradictory data, or too little of it; the text says what to
+        do.
     """
-    quotes = quotes if isinstance(quotes, Quotes) else read_quotes(quotes)
-    trades = trades if isinstance(trades, Trades) else read_trades(trades)
+    quotes, trades = _market(data, format, instrument)
     estimates = estimate(
         record(quotes, trades, tick_size=tick_size, max_gap=max_gap),
         symbol=symbol_of(quotes.source) if symbol is None else symbol,
@@ -131,9 +136,23 @@ def calibrate(
     return Calibration(estimates)
 
 
+def _market(
+    data: tuple[str | Path | Quotes | Trades, ...], format: Format | None, instrument: str | None
+) -> tuple[Quotes, Trades]:
+    """The quotes and trades that are given, or those in the files that are."""
+    match data:
+        case (Quotes() as quotes, Trades() as trades):
+            return quotes, trades
+    paths = [item for item in data if not isinstance(item, Quotes | Trades)]
+    if len(paths) < len(data):
+        raise MarketDataError("calibrate takes files, or one Quotes and one Trades, in this order.")
+    return read_market(paths, format=format, instrument=instrument)
+
+
 def symbol_of(source: str) -> str:
     """A symbol from a file's name: what stands before `_quotes`, with nothing a name may not hold."""
-    stem = re.sub(r"(?i)[._-]*quotes?$", "", re.sub(r"(?i)(\.csv)?(\.gz)?$", "", source))
+    stem = re.sub(r"(?i)(\.(csv|raw|txt|jsonl?|npz|npy))?(\.gz)?$", "", source.split(" and ")[0])
+    stem = re.sub(r"(?i)([._-]*quotes?|_\d+_\d+_(message|orderbook)_\d+)$", "", stem)
     return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or "MARKET"
 
 

@@ -1,30 +1,19 @@
 """Best bid/ask quotes and trades: what was recorded, checked and cleaned, every repair counted.
 
-Two tables of one market, from one recorder (their local clocks must be the same clock):
-
-    quotes  local_ts_ns, exch_ts_ms, bid_px, bid_qty, ask_px, ask_qty     one row per change of the best bid
-    or ask trades  local_ts_ns, exch_ts_ms, price, qty, aggressor                aggressor +1: a buyer took,
-    -1: a seller took
-
-Columns are found by their names in the first line; others are ignored. Prices are in the price unit of the
-market, sizes in whatever the venue counts (coins, contracts), `local_ts_ns` in nanoseconds. `exch_ts_ms` may
-be absent or 0. A quote holds from its local time until the next quote.
+Whatever the files, this is what they become: two tables of one market from one recorder, so that their local
+clocks are the same clock. Prices are in the price unit of the market, sizes in whatever the venue counts
+(coins, contracts, shares), times in nanoseconds. A quote holds from its local time until the next quote,
+except
+in a pause: a trading halt, or a time in which one side of the book is empty or unknown.
 """
 
-import csv
-import gzip
-import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
-
-QUOTE_COLUMNS = {"local_ts_ns": int, "bid_px": float, "ask_px": float}
-TRADE_COLUMNS = {"local_ts_ns": int, "price": float, "qty": float, "aggressor": float}
-OPTIONAL_TRADE_COLUMNS = {"exch_ts_ms": int}
 
 
 class MarketDataError(ValueError):
@@ -43,11 +32,27 @@ class Repair:
         return f"{self.source}: {self.count:,} {self.what}"
 
 
+def no_pauses() -> Int[np.ndarray, "pause 2"]:
+    """A market that never stops."""
+    return np.empty((0, 2), dtype=np.int64)
+
+
+def pauses_where(
+    missing: Bool[np.ndarray, "row"], time_ns: Int[np.ndarray, "row"]
+) -> Int[np.ndarray, "pause 2"]:
+    """From the first of some missing rows to the next that is there, or to the last row; rows in order of
+    time."""
+    edge = np.diff(np.concatenate([[False], missing, [False]]).astype(np.int8))
+    begin, end = np.flatnonzero(edge == 1), np.flatnonzero(edge == -1)
+    return np.column_stack([time_ns[begin], time_ns[np.minimum(end, len(time_ns) - 1)]])
+
+
 @dataclass(frozen=True, eq=False)
 class Quotes:
-    """Cleaned best bid/ask quotes, sorted by local time; make them with `Quotes.clean` or `read_quotes`.
+    """Cleaned best bid/ask quotes, sorted by local time; make them with `Quotes.clean` or a reader.
 
-    time_ns: local time, ns; bid, ask: price units, 0 < bid < ask.
+    time_ns: local time, ns since 1970; bid, ask: price units, 0 < bid < ask; pauses_ns: begin and end of
+    times without a market (halts, an empty side); clock: the time zone of the times, as reports name it.
     """
 
     time_ns: Int[np.ndarray, "quote"]
@@ -55,14 +60,29 @@ class Quotes:
     ask: Float[np.ndarray, "quote"]
     source: str = "quotes"
     repairs: tuple[Repair, ...] = ()
+    pauses_ns: Int[np.ndarray, "pause 2"] = field(default_factory=no_pauses)
+    clock: str = "UTC"
 
     @property
     def mid(self) -> Float[np.ndarray, "quote"]:
         return 0.5 * (self.bid + self.ask)
 
     @classmethod
-    def clean(cls, time_ns: ArrayLike, bid: ArrayLike, ask: ArrayLike, source: str = "quotes") -> "Quotes":
-        """Quotes from columns of equal length; raises MarketDataError when nothing usable remains."""
+    def clean(
+        cls,
+        time_ns: ArrayLike,
+        bid: ArrayLike,
+        ask: ArrayLike,
+        source: str = "quotes",
+        *,
+        pauses_ns: ArrayLike = (),
+        repairs: Iterable[Repair] = (),
+        clock: str = "UTC",
+    ) -> "Quotes":
+        """Quotes from columns of equal length; raises MarketDataError when nothing usable remains.
+
+        repairs: what the reader has dealt with before; they come first.
+        """
         columns = {
             "local_ts_ns": np.asarray(time_ns, dtype=np.int64),
             "bid_px": np.asarray(bid, dtype=np.float64),
@@ -88,20 +108,27 @@ class Quotes:
                 f"{source}: {len(cleaning)} usable quotes; at least 2 are needed.{cleaning.history()}"
             )
         return cls(
-            cleaning["local_ts_ns"], cleaning["bid_px"], cleaning["ask_px"], source, tuple(cleaning.repairs)
+            cleaning["local_ts_ns"],
+            cleaning["bid_px"],
+            cleaning["ask_px"],
+            source,
+            (*repairs, *cleaning.repairs),
+            np.asarray(pauses_ns, dtype=np.int64).reshape(-1, 2),
+            clock,
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Trades:
-    """Cleaned trades, sorted by local time; make them with `Trades.clean` or `read_trades`.
+    """Cleaned trades, sorted by local time; make them with `Trades.clean` or a reader.
 
-    time_ns: local time, ns; exchange_ms: 0 where unknown; price: price units; size: as the venue counts;
-    aggressor: +1 a buyer took, -1 a seller took.
+    time_ns: local time, ns since 1970; exchange_ns: the exchange's time, ns, 0 where unknown: prints of one
+    order share it; price: price units; size: as the venue counts; aggressor: +1 a buyer took, -1 a seller
+    took.
     """
 
     time_ns: Int[np.ndarray, "trade"]
-    exchange_ms: Int[np.ndarray, "trade"]
+    exchange_ns: Int[np.ndarray, "trade"]
     price: Float[np.ndarray, "trade"]
     size: Float[np.ndarray, "trade"]
     aggressor: Int[np.ndarray, "trade"]
@@ -115,20 +142,31 @@ class Trades:
         price: ArrayLike,
         size: ArrayLike,
         aggressor: ArrayLike,
-        exchange_ms: ArrayLike | None = None,
+        exchange_ns: ArrayLike | None = None,
         source: str = "trades",
+        *,
+        number: ArrayLike | None = None,
+        repairs: Iterable[Repair] = (),
     ) -> "Trades":
-        """Trades from columns of equal length; raises MarketDataError when nothing usable remains."""
+        """Trades from columns of equal length; raises MarketDataError when nothing usable remains.
+
+        number: the exchange's own numbers of the trades, where it gives them: two trades of one number are
+        one trade, seen twice. Without numbers a row that repeats the one before in every column counts as
+        seen twice.
+        repairs: what the reader has dealt with before; they come first.
+        """
         time = np.asarray(time_ns, dtype=np.int64)
         columns = {
             "local_ts_ns": time,
-            "exch_ts_ms": np.zeros_like(time)
-            if exchange_ms is None
-            else np.asarray(exchange_ms, dtype=np.int64),
+            "exchange_ns": np.zeros_like(time)
+            if exchange_ns is None
+            else np.asarray(exchange_ns, dtype=np.int64),
             "price": np.asarray(price, dtype=np.float64),
             "qty": np.asarray(size, dtype=np.float64),
             "aggressor": np.asarray(aggressor, dtype=np.float64),
         }
+        if number is not None:
+            columns["number"] = np.asarray(number)
         cleaning = _Cleaning(columns, source)
         cleaning.drop(
             ~(_is_price(cleaning["price"]) & _is_price(cleaning["qty"])),
@@ -138,37 +176,21 @@ class Trades:
             np.abs(cleaning["aggressor"]) != 1.0, "rows dropped whose aggressor is neither 1 nor -1"
         )
         cleaning.sort()
-        cleaning.drop_repeated("rows dropped that repeat the row before in every column")
+        if number is None:
+            cleaning.drop_repeated("rows dropped that repeat the row before in every column")
+        else:
+            cleaning.drop_numbered("trades dropped whose number came before")
         if not len(cleaning):
             raise MarketDataError(f"{source}: no usable trades.{cleaning.history()}")
         return cls(
             cleaning["local_ts_ns"],
-            cleaning["exch_ts_ms"],
+            cleaning["exchange_ns"],
             cleaning["price"],
             cleaning["qty"],
             cleaning["aggressor"].astype(np.int8),
             source,
-            tuple(cleaning.repairs),
+            (*repairs, *cleaning.repairs),
         )
-
-
-def read_quotes(path: str | Path) -> Quotes:
-    """Read and clean best bid/ask quotes from a CSV file, gzipped or not."""
-    columns = _read_columns(Path(path), QUOTE_COLUMNS, {})
-    return Quotes.clean(columns["local_ts_ns"], columns["bid_px"], columns["ask_px"], source=Path(path).name)
-
-
-def read_trades(path: str | Path) -> Trades:
-    """Read and clean trades from a CSV file, gzipped or not."""
-    columns = _read_columns(Path(path), TRADE_COLUMNS, OPTIONAL_TRADE_COLUMNS)
-    return Trades.clean(
-        columns["local_ts_ns"],
-        columns["price"],
-        columns["qty"],
-        columns["aggressor"],
-        columns.get("exch_ts_ms"),
-        source=Path(path).name,
-    )
 
 
 def _is_price(values: Float[np.ndarray, "row"]) -> Bool[np.ndarray, "row"]:
@@ -216,85 +238,57 @@ class _Cleaning:
             )
         self.drop(repeated, what)
 
+    def drop_numbered(self, what: str) -> None:
+        _, first = np.unique(self.columns["number"], return_index=True)
+        again = np.ones(len(self), dtype=bool)
+        again[first] = False
+        self.drop(again, what)
+
     def history(self) -> str:
         return "".join(f" {repair.count:,} {repair.what}." for repair in self.repairs)
 
 
-def _read_columns(
-    path: Path, required: Mapping[str, type], optional: Mapping[str, type]
-) -> dict[str, np.ndarray]:
-    """The named columns of a CSV file: int64 for int, float64 for float; an empty number is NaN."""
-    text = _read_text(path)
-    header = text[: text.find("\n")] if "\n" in text else text
-    if not header.strip():
-        raise MarketDataError(f"{path}: the file is empty; expected a first line with {', '.join(required)}.")
-    names = [name.strip() for name in header.lstrip("\ufeff").split(",")]
-    if missing := [name for name in required if name not in names]:
+def joined(markets: Sequence[tuple[Quotes, Trades]]) -> tuple[Quotes, Trades]:
+    """Recordings of one market one after the other; the time between two is a pause.
+
+    Raises MarketDataError where two overlap, or their clocks differ.
+    """
+    markets = sorted(markets, key=lambda market: int(market[0].time_ns[0]))
+    if len(markets) == 1:
+        return markets[0]
+    quotes, trades = (list(each) for each in zip(*markets, strict=True))
+    if clocks := {each.clock for each in quotes if each.clock != quotes[0].clock}:
         raise MarketDataError(
-            f"{path}: line 1 names no column {', '.join(missing)}; it reads {header.strip()[:120]!r}. Needed "
-            f"are {', '.join(required)}."
+            f"{quotes[0].source} is timed in {quotes[0].clock}, others in {', '.join(sorted(clocks))}; "
+            "calibrate them apart."
         )
-    wanted = {**required, **{name: kind for name, kind in optional.items() if name in names}}
-    types = np.dtype([(name, np.int64 if kind is int else np.float64) for name, kind in wanted.items()])
-    if not text[len(header) :].strip():
-        raise MarketDataError(f"{path}: there is no row below the header; record some data first.")
-    try:
-        rows = np.loadtxt(
-            io.StringIO(text),
-            dtype=types,
-            delimiter=",",
-            skiprows=1,
-            usecols=[names.index(name) for name in wanted],
-            comments=None,
-            ndmin=1,
-        )
-    except ValueError:
-        return _read_slowly(path, text, names, wanted)
-    return {name: np.ascontiguousarray(rows[name]) for name in wanted}
-
-
-def _read_text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-        return data.decode("utf-8")
-    except FileNotFoundError:
-        raise MarketDataError(f"{path}: no such file.") from None
-    except (EOFError, gzip.BadGzipFile, OSError) as error:
-        raise MarketDataError(f"{path}: cannot be read, it may be cut off or damaged ({error}).") from None
-    except UnicodeDecodeError as error:
-        raise MarketDataError(
-            f"{path}: byte {error.start:,} is not text; expected CSV, plain or gzipped."
-        ) from None
-
-
-def _read_slowly(
-    path: Path, text: str, names: Sequence[str], wanted: Mapping[str, type]
-) -> dict[str, np.ndarray]:
-    """The same, row by row: empty numbers become NaN, and what cannot be read is named with its line."""
-    columns: dict[str, list[float]] = {name: [] for name in wanted}
-    lines = csv.reader(io.StringIO(text))
-    next(lines)
-    for fields in lines:
-        if not fields:
-            continue
-        if len(fields) < len(names):
+    between = []
+    for before, after in pairwise(quotes):
+        end, begin = int(before.time_ns[-1]), int(after.time_ns[0])
+        if begin < end:
             raise MarketDataError(
-                f"{path}, line {lines.line_num}: {len(fields)} fields where the header names {len(names)}; "
-                "the file may have been cut off while it was written."
+                f"{before.source} and {after.source} overlap in time: the first ends at {end}, the second "
+                f"begins at {begin} (ns). Give recordings that follow each other."
             )
-        for name, kind in wanted.items():
-            field = fields[names.index(name)].strip()
-            try:
-                value = kind(field) if field or kind is int else np.nan
-            except ValueError:
-                expected = "a whole number" if kind is int else "a number"
-                raise MarketDataError(
-                    f"{path}, line {lines.line_num}: {name} is {field!r}, not {expected}."
-                ) from None
-            columns[name].append(value)
-    return {
-        name: np.array(columns[name], dtype=np.int64 if kind is int else np.float64)
-        for name, kind in wanted.items()
-    }
+        between.append([end, begin])
+    source = f"{quotes[0].source} and {len(quotes) - 1} more"
+    return (
+        Quotes(
+            np.concatenate([each.time_ns for each in quotes]),
+            np.concatenate([each.bid for each in quotes]),
+            np.concatenate([each.ask for each in quotes]),
+            source,
+            tuple(repair for each in quotes for repair in each.repairs),
+            np.concatenate([*(each.pauses_ns for each in quotes), np.array(between, dtype=np.int64)]),
+            quotes[0].clock,
+        ),
+        Trades(
+            np.concatenate([each.time_ns for each in trades]),
+            np.concatenate([each.exchange_ns for each in trades]),
+            np.concatenate([each.price for each in trades]),
+            np.concatenate([each.size for each in trades]),
+            np.concatenate([each.aggressor for each in trades]),
+            f"{trades[0].source} and {len(trades) - 1} more",
+            tuple(repair for each in trades for repair in each.repairs),
+        ),
+    )

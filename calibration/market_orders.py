@@ -51,8 +51,8 @@ class MarketOrders:
 def first_prints(trades: Trades, order_gap: float = 1e-3) -> Int[np.ndarray, "order"]:
     """Index of the first trade of each order; `order_gap` (s) serves where exchange times are unknown."""
     same_side = np.diff(trades.aggressor) == 0
-    known = (trades.exchange_ms[1:] > 0) & (trades.exchange_ms[:-1] > 0)
-    same_exchange_time = np.diff(trades.exchange_ms) == 0
+    known = (trades.exchange_ns[1:] > 0) & (trades.exchange_ns[:-1] > 0)
+    same_exchange_time = np.diff(trades.exchange_ns) == 0
     close = np.diff(trades.time_ns) <= order_gap * NANOSECONDS
     continued = same_side & np.where(known, same_exchange_time, close)
     return np.flatnonzero(np.concatenate([[True], ~continued]))

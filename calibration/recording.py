@@ -1,8 +1,9 @@
 """The stretch of time in which both quotes and trades were recorded, and the lattice their prices lie on.
 
 Where the quotes fall silent for longer than `max_gap` the recorder was off: that time is cut out, so that it
-counts neither as exposure nor as a price move. A part at either end in which quotes ran but the trades had
-not begun, or had ended, is cut as well when it is too long to be chance.
+counts neither as exposure nor as a price move. So are the pauses that the quotes bring along (trading halts,
+times in which a side of the book was empty, the nights between recordings). A part at either end in which
+quotes ran but the trades had not begun, or had ended, is cut as well when it is too long to be chance.
 """
 
 from collections.abc import Iterator
@@ -102,11 +103,35 @@ def record(
                 f"gaps longer than {max_gap:g} s cut, {lost:.6g} s in all (recorder off)",
             )
         )
-    segments = segments[segments[:, 1] > segments[:, 0]]
+    segments = outside_pauses(segments[segments[:, 1] > segments[:, 0]], quotes.pauses_ns)
+    if not len(segments):
+        raise MarketDataError(
+            f"{quotes.source}: nothing is left of {(end - begin) / NANOSECONDS:.6g} s once pauses of the "
+            f"market and gaps longer than {max_gap:g} s are cut. Give a larger max_gap, or record for longer."
+        )
     prices = np.concatenate([quotes.bid, quotes.ask, trades.price])
     tick = smallest_step(prices) if tick_size is None else float(tick_size)
     require_lattice(prices, tick, given=tick_size is not None)
     return Recording(quotes, trades, segments, tick, (*quotes.repairs, *trades.repairs, *repairs))
+
+
+def outside_pauses(
+    segments: Int[np.ndarray, "segment 2"], pauses: Int[np.ndarray, "pause 2"]
+) -> Int[np.ndarray, "segment 2"]:
+    """What is left of the segments, in order, once the pauses are cut out."""
+    edge = np.unique(np.concatenate([segments.ravel(), pauses.ravel()]))
+    running = _coverage(segments, edge) > 0
+    kept = np.concatenate([[False], running & (_coverage(pauses, edge) == 0), [False]])
+    change = np.diff(kept.astype(np.int8))
+    return np.column_stack([edge[change == 1], edge[change == -1]]) if edge.size else segments
+
+
+def _coverage(
+    intervals: Int[np.ndarray, "interval 2"], edge: Int[np.ndarray, "edge"]
+) -> Int[np.ndarray, "stretch"]:
+    """How many of the intervals hold each stretch between two neighbouring edges."""
+    begun = np.searchsorted(np.sort(intervals[:, 0]), edge[:-1], side="right")
+    return begun - np.searchsorted(np.sort(intervals[:, 1]), edge[:-1], side="right")
 
 
 def smallest_step(prices: Float[np.ndarray, "price"]) -> float:

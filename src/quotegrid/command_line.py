@@ -63,6 +63,15 @@ class Queue(StrEnum):
     FIRST = "first"
 
 
+class DataFormat(StrEnum):
+    """How market data are written."""
+
+    CSV = "csv"
+    LOBSTER = "lobster"
+    BINANCE = "binance"
+    HFTBACKTEST = "hftbacktest"
+
+
 class Form(StrEnum):
     """What a fitted intensity looks like."""
 
@@ -158,16 +167,21 @@ def verify(table: TableFile) -> int:
 
 @app.command()
 def calibrate(
-    quotes: Annotated[
-        Path, typer.Argument(metavar="QUOTES.csv", help="Best bid and ask over time; may be .gz.")
-    ],
-    trades: Annotated[
-        Path, typer.Argument(metavar="TRADES.csv", help="Trades of the same market; may be .gz.")
+    data: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DATA…",
+            help="One market: CSV quotes and trades, LOBSTER pairs, Binance captures, hftbacktest .npz.",
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The problem file to write.")],
     plot: Annotated[
         Path | None, typer.Option(callback=picture_file, help="Also draw the fit: .png, .svg or .pdf.")
     ] = None,
+    data_format: Annotated[
+        DataFormat | None, typer.Option("--format", help="Format of the data; else told by their content.")
+    ] = None,
+    instrument: Annotated[str | None, typer.Option(help="Which one, in a capture of several.")] = None,
     symbol: Annotated[str | None, typer.Option(help="Name of the market; else from the file's name.")] = None,
     price_unit: Annotated[str, typer.Option(help="What prices are in.")] = "USD",
     asset_unit: Annotated[str, typer.Option(help="What the asset is counted in.")] = "unit",
@@ -182,6 +196,9 @@ def calibrate(
         bool, typer.Option("--pool-sides", help="Fit one intensity to both sides.")
     ] = False,
     queue: Annotated[Queue, typer.Option(help="Where a quote that joins the touch stands.")] = Queue.LAST,
+    max_gap: Annotated[
+        float, typer.Option(help="Seconds without a quote after which the recorder counts as off.")
+    ] = 30.0,
     form: Annotated[Form | None, typer.Option(help="Form of the intensity; else the one that fits.")] = None,
     lot_size: Annotated[
         float | None, typer.Option(help="Units of the asset in a lot; else from order sizes.")
@@ -194,14 +211,15 @@ def calibrate(
     """Fit volatility and fill intensities to market data, and write a commented problem file."""
     from quotegrid.compiler_cache import set_up_jax
 
-    with progress_bar(f"reading {quotes.name}"):
+    with progress_bar(f"reading {data[0].name}"):
         set_up_jax()
         from quotegrid.calibration.calibration import calibrate as fit
         from quotegrid.calibration.calibration import write_problem
 
         found = fit(
-            quotes,
-            trades,
+            *data,
+            format=None if data_format is None else data_format.value,
+            instrument=instrument,
             symbol=symbol,
             price_unit=price_unit,
             asset_unit=asset_unit,
@@ -210,6 +228,7 @@ def calibrate(
             tick_size=tick_size,
             pool_sides=pool_sides,
             queue=queue.value,
+            max_gap=max_gap,
         )
         write_problem(
             found,

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from quotegrid.calibration.synthetic_files import write_csv
+
 Program = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -37,19 +39,9 @@ def quotegrid(tmp_path: Path, pytestconfig: pytest.Config) -> Program:
 @pytest.fixture
 def files(market, tmp_path: Path) -> tuple[Path, Path]:
     """A synthetic market as the two files a user has."""
-    quotes, trades = market(duration=400.0).draw(seed=3)
-    paths = tmp_path / "xyz_quotes.csv", tmp_path / "xyz_trades.csv"
-    columns = {
-        paths[0]: ("local_ts_ns,bid_px,ask_px", (quotes.time_ns, quotes.bid, quotes.ask)),
-        paths[1]: (
-            "local_ts_ns,exch_ts_ms,price,qty,aggressor",
-            (trades.time_ns, trades.exchange_ms, trades.price, trades.size, trades.aggressor),
-        ),
-    }
-    for path, (header, arrays) in columns.items():
-        rows = zip(*(array.tolist() for array in arrays), strict=True)
-        path.write_text("\n".join([header, *(",".join(map(repr, row)) for row in rows)]) + "\n")
-    return paths
+    written = write_csv(tmp_path, *market(duration=400.0).draw(3))
+    quotes, trades = (path.rename(tmp_path / f"xyz_{path.name}") for path in written)
+    return quotes, trades
 
 
 def test_from_files_to_a_quote(files: tuple[Path, Path], quotegrid: Program, tmp_path: Path) -> None:

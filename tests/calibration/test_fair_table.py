@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quotegrid.calibration.csv_files import read_quotes, read_trades
 from quotegrid.calibration.fair_table import (
     FairTable,
     candidate_offsets,
@@ -21,7 +22,7 @@ from quotegrid.calibration.fair_table import (
     smooth_curve,
 )
 from quotegrid.calibration.intensity import MeasuredIntensity, measure_reach, measured_intensity
-from quotegrid.calibration.market_data import MarketDataError, read_quotes, read_trades
+from quotegrid.calibration.market_data import MarketDataError
 from quotegrid.calibration.market_orders import market_orders
 from quotegrid.calibration.recording import record
 from quotegrid.models.tabulated import Tabulated, pchip
@@ -184,7 +185,7 @@ def test_the_recorded_markets_get_fair_tables(recorded: tuple[Path, Path], queue
 
 def test_a_synthetic_market_is_found_within_its_noise(market: Callable[..., Any]) -> None:
     truth = market(A=4.0, k=10.0, duration=1200.0)
-    recording = record(*truth.draw(3), tick_size=truth.tick)
+    recording = record(*truth.draw(4), tick_size=truth.tick)
     reach = measure_reach(recording, market_orders(recording), "ask")
     curve = measured_intensity(reach, 1)
     table = fit_fair_table(curve)

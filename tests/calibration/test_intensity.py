@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from quotegrid.calibration.csv_files import read_quotes, read_trades
 from quotegrid.calibration.intensity import (
     ExponentialFit,
     Reach,
@@ -18,7 +19,7 @@ from quotegrid.calibration.intensity import (
     measured_intensity,
     pooled,
 )
-from quotegrid.calibration.market_data import MarketDataError, Quotes, Trades, read_quotes, read_trades
+from quotegrid.calibration.market_data import MarketDataError, Quotes, Trades
 from quotegrid.calibration.market_orders import market_orders
 from quotegrid.calibration.recording import record
 

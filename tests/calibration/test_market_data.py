@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quotegrid.calibration.market_data import MarketDataError, Quotes, Trades, read_quotes, read_trades
+from quotegrid.calibration.csv_files import read_quotes, read_trades
+from quotegrid.calibration.market_data import MarketDataError, Quotes, Trades
 
 QUOTES = """local_ts_ns,exch_ts_ms,bid_px,bid_qty,ask_px,ask_qty
 1000000000,0,99.5,1.0,100.5,2.0
@@ -46,13 +47,13 @@ def test_gzip_is_recognised_by_its_content(tmp_path: Path) -> None:
     (tmp_path / "trades.csv").write_bytes(gzip.compress(TRADES.encode()))
     trades = read_trades(tmp_path / "trades.csv")
     np.testing.assert_array_equal(trades.aggressor, [1, -1])
-    np.testing.assert_array_equal(trades.exchange_ms, [7, 8])
+    np.testing.assert_array_equal(trades.exchange_ns, [7_000_000, 8_000_000])
     np.testing.assert_array_equal(trades.size, [0.25, 0.5])
 
 
 def test_exchange_times_may_be_absent(tmp_path: Path) -> None:
     text = "local_ts_ns,price,qty,aggressor\n1500000000,100.5,0.25,1\n"
-    np.testing.assert_array_equal(read_trades(write(tmp_path / "t.csv", text)).exchange_ms, [0])
+    np.testing.assert_array_equal(read_trades(write(tmp_path / "t.csv", text)).exchange_ns, [0])
 
 
 def test_an_empty_number_is_missing_and_its_row_is_dropped_and_counted(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(MarketDataError, match=r"absent\.csv: no such file"):
         read_quotes(tmp_path / "absent.csv")
     (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(QUOTES.encode() * 100)[:-20])
-    with pytest.raises(MarketDataError, match=r"cut\.csv\.gz: cannot be read, it may be cut off or damaged"):
+    with pytest.raises(MarketDataError, match=r"cut\.csv\.gz: cannot be read to its end, it may be cut off"):
         read_quotes(tmp_path / "cut.csv.gz")
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(MarketDataError, match=r"binary\.csv: byte 0 is not text"):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from quotegrid.calibration.market_data import Quotes, Trades, read_quotes, read_trades
+from quotegrid.calibration.csv_files import read_quotes, read_trades
+from quotegrid.calibration.market_data import Quotes, Trades
 from quotegrid.calibration.market_orders import first_prints, market_orders
 from quotegrid.calibration.recording import record
 

@@ -100,3 +100,15 @@ def test_prices_off_the_lattice_are_refused() -> None:
 def test_senseless_settings_are_refused(setting: dict[str, float], words: str) -> None:
     with pytest.raises(MarketDataError, match=words):
         record(quotes_at([1, 2, 3]), trades_at([1.5]), **setting)
+
+
+def test_pauses_of_the_market_are_cut_out() -> None:
+    quotes = quotes_at(range(0, 21))
+    pauses = np.array([[5, 7], [6, 8], [12, 12], [15, 30]]) * SECOND
+    quotes = Quotes(quotes.time_ns, quotes.bid, quotes.ask, pauses_ns=pauses)
+    recording = record(quotes, trades_at([1.5, 6.5, 9.5]))
+    np.testing.assert_array_equal(recording.segments_ns // SECOND, [[0, 5], [8, 15]])
+    assert recording.duration == 12.0
+    closed = Quotes(quotes.time_ns, quotes.bid, quotes.ask, pauses_ns=np.array([[0, 20 * SECOND]]))
+    with pytest.raises(MarketDataError, match="nothing is left of 20 s once pauses of the market"):
+        record(closed, trades_at([1.5]))

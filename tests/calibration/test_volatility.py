@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quotegrid.calibration.market_data import MarketDataError, Quotes, Trades, read_quotes, read_trades
+from quotegrid.calibration.csv_files import read_quotes, read_trades
+from quotegrid.calibration.market_data import MarketDataError, Quotes, Trades
 from quotegrid.calibration.recording import Recording, record
 from quotegrid.calibration.volatility import (
     autocovariances,
