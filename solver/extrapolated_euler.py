@@ -9,7 +9,8 @@ combination is of order K (Deuflhard 1985; Hairer & Wanner, Solving ODEs II, §I
 combination of order K-1 controls the step. The K sequences run side by side as lanes. Every small step solves
 an M-matrix, however stiff; where a quote meets a bound the control shortens the step by itself; where it
 changes its tick, B has a kink that the lanes can miss near the end of a step, so what the old ticks would
-lose there is added to the estimate.
+lose there is added to the estimate. Near the stationary θ, one correction of policy iteration away from it
+by much less than the tolerance, the bias takes that correction and rests: from there on only the level moves.
 """
 
 from collections.abc import Sequence
@@ -23,10 +24,12 @@ from quotegrid.solver.bellman import greedy_policy, kink_gap
 from quotegrid.solver.chain import ControlledChain
 from quotegrid.solver.linear_systems import factorise, solve_factored
 from quotegrid.solver.marching import Marching, Output
+from quotegrid.solver.policy_iteration import to_stationary
 
 ORDER = 8  # K: sequences of 1 … K small steps
 STEP_LIMIT = 100_000  # big steps between two outputs
 _SAFETY, _SHRINK, _GROW = 0.9, 0.1, 6.0
+_SETTLED = 1.0  # a distance to the stationary bias, in tolerances, at which the bias rests
 _ROUNDING = 2e-14  # of the bias: what rounding of the increments becomes under the extrapolation weights
 
 
@@ -84,11 +87,19 @@ def march_extrapolated(
         length = jnp.where(2.0 * marching.step >= left, 0.5 * left, marching.step)
         length = jnp.where(marching.step >= left, left, length)
         drift = marching.policy.operator[chain.target]
+        way_to_rest = to_stationary(chain, marching.policy)
+        distance = jnp.max(jnp.abs(way_to_rest))
+        settled = distance <= _SETTLED * tolerance * chain.value_scale  # False where it is NaN
+        length = jnp.where(settled, left, length)
         proposal, error, rounding = big_step(marching.bias, marching.policy.rates, drift, length)
+        proposal = jnp.where(settled, marching.bias + way_to_rest, proposal)
         allowed = tolerance * chain.value_scale + _ROUNDING * jnp.max(jnp.abs(marching.bias))
         after = marching.moved(chain, proposal)
         gap = jnp.max(kink_gap(chain, after.policy, marching.policy))
-        estimate = error + 0.5 * length * gap
+        spread = jnp.max(jnp.abs(after.policy.operator - after.policy.operator[chain.target]))
+        estimate = jnp.where(settled, distance, error + 0.5 * length * gap)
+        rounding = jnp.where(settled, length * spread, rounding)
+        drift = jnp.where(settled, after.policy.operator[chain.target], drift)
         ratio = estimate / allowed
         finite = jnp.isfinite(ratio) & jnp.all(jnp.isfinite(after.policy.operator))
         accepted = finite & (ratio <= 1.0)

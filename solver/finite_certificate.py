@@ -8,7 +8,8 @@ R = B(θ̂) - ∂_τ θ̂ its defect. The flow of B is a contraction in the sup 
 No box has to close: the second bounds |p̂ - p| and with it every quote. The path is the quintic through the
 computed values, their first derivatives B(θ̂) and second derivatives L B(θ̂), so R vanishes at the values
 themselves. Between the samples of an interval R is bounded by the largest sample and an eighth of the largest
-second difference (taken one and a half times).
+second difference (taken one and a half times). Where the bias rests, the path is straight: the derivatives at
+its ends are rounding, and the length of the interval would multiply them.
 
 On the linear route no residual is needed: uniformisation adds positive terms only, and bounds its own
 relative error.
@@ -27,6 +28,7 @@ from quotegrid.solver.chain import ControlledChain, destination, in_problem_orde
 
 _SAMPLES = 8  # subintervals of an interval at whose ends R is evaluated
 _CURVATURE_SAFETY = 1.5
+_REST = 1e-12  # of the value scale: a path whose bias moves less within an interval is straight there
 _CHUNK = 64  # intervals or times per compiled call: one shape for all of them
 
 
@@ -35,6 +37,7 @@ class Defects(NamedTuple):
 
     largest: Float[np.ndarray, " interval"]  # of |R|
     span: Float[np.ndarray, " interval"]  # of max R - min R
+    curable: Float[np.ndarray, " interval"]  # of |R| without rounding: what shorter intervals lessen
 
 
 def path_defects(
@@ -53,9 +56,11 @@ def path_defects(
     most, least = _chunked(lambda *part: _interval_range(chain, *part), *arguments)
     rounding = 2.0 * np.maximum(allowance[:-1], allowance[1:])
     reading = 4.0 * np.finfo(float).eps * (np.max(np.abs(bias)) + np.abs(level[1:]))  # of the rise
-    largest = np.maximum(np.maximum(most, -least), 0.0) + rounding
+    sampled = np.maximum(np.maximum(most, -least), 0.0)
+    largest = sampled + rounding
     span = np.maximum(most - least, 0.0) + 2.0 * rounding
-    return Defects(lengths * largest + reading, lengths * span + 2.0 * reading)
+    curable = lengths * np.maximum(sampled - 2.0 * rounding, 0.0)
+    return Defects(lengths * largest + reading, lengths * span + 2.0 * reading, curable)
 
 
 def certify_path(
@@ -127,6 +132,9 @@ def _interval_range(
     def on(interval: tuple) -> tuple[Array, Array]:
         start, rise, v0, v1, a0, a1, length = interval
         v0, v1, a0, a1 = v0 * length, v1 * length, a0 * length**2, a1 * length**2
+        at_rest = jnp.max(jnp.abs(rise - rise[chain.target])) <= _REST * chain.value_scale
+        v0, v1 = (jnp.where(at_rest, rise, v) for v in (v0, v1))
+        a0, a1 = (jnp.where(at_rest, 0.0, a) for a in (a0, a1))
         c2, c3 = 0.5 * a0, 10.0 * rise - 6.0 * v0 - 4.0 * v1 - 1.5 * a0 + 0.5 * a1
         c4 = -15.0 * rise + 8.0 * v0 + 7.0 * v1 + 1.5 * a0 - a1
         c5 = 6.0 * rise - 3.0 * v0 - 3.0 * v1 - 0.5 * a0 + 0.5 * a1

@@ -23,13 +23,21 @@ from quotegrid.solver.finite_certificate import certify_path, path_defects
 from quotegrid.solver.implicit_euler import march_implicit_euler
 from quotegrid.solver.marching import Marching, Output, start_marching
 from quotegrid.solver.methods import EXTRAPOLATED_EULER, IMPLICIT_EULER, UNIFORMISATION, Choice
+from quotegrid.solver.resting_path import bound_at_rest
 from quotegrid.solver.status import Status
-from quotegrid.solver.time_nodes import interpolation_error, pilot_times, place_nodes, with_checks
+from quotegrid.solver.time_nodes import (
+    interpolation_error,
+    layer_times,
+    pilot_times,
+    place_nodes,
+    with_checks,
+)
 from quotegrid.solver.uniformisation import march_uniformised, start_uniformisation
 
 _MOST_TIMES = 20_001  # nodes that a `max_lookup_error` may lead to
 _EULER_STEPS = 2000  # implicit Euler, when numerics.time_steps does not say
 _DEFECT_AIM = 1e-8  # of the certificate's dense path in all, in units of the value scale
+_LOOSE, _MOVES = 1e-9, 1e-3  # in value scales: a bound worth sharpening; a change of the bias that is no rest
 _REFINEMENTS, _MOST_PARTS = 2, 8  # of the dense path, and of an interval in one of them
 _CHUNK = 32  # output times per compiled call: progress between calls, one shape for all of them
 
@@ -43,7 +51,8 @@ class Path(NamedTuple):
     offset: Float[np.ndarray, "t *state flow"]  # price units, NaN where off
     defects: Float[np.ndarray, " t"]  # the steps' estimated errors up to each time, currency
     steps: int
-    sound: bool
+    sound: bool  # did it reach the last of the times asked for?
+    bounded: bool  # are all its fill rates finite?
 
     @property
     def value(self) -> Float[np.ndarray, "t *state"]:
@@ -68,7 +77,7 @@ class FiniteResult(NamedTuple):
     defect: float
     status: Status
     choice: Choice  # the method that was used in the end
-    lookup_error: dict[str, float]
+    lookup_error: dict[str, float] | None
     certificate: Certificate
 
 
@@ -115,45 +124,73 @@ def _solve_by(
         nodes = duration - np.asarray(table.times, float)[::-1]
         path = run(with_checks(nodes))
     else:
-        path = _place_and_march(run, run(pilot), table)
+        path = run(pilot)
+        path = _place_and_march(run, path, table) if path.sound else path
         nodes = path.to_go[::4]
-    lookup_error = {"offset": interpolation_error(path.offset), "value": interpolation_error(path.value)}
     if not path.sound:
-        certificate = not_certified("the march did not reach the end of the horizon")
-        path = path.at(np.arange(0, len(path.to_go), 4))
-    elif choice.method == UNIFORMISATION:
-        path = path.at(np.searchsorted(path.to_go, nodes))
-        certificate = certify_path(
-            chain,
-            path.bias,
-            path.defects,
-            2.0 * path.defects,
-            "relative error of a positive series, added up over time",
-        )
-    else:
-        dense = np.union1d(path.to_go, pilot[pilot <= path.to_go[-1]])
-        path, value_error, span = _dense_path(chain, run, dense, refine=choice.method == EXTRAPOLATED_EULER)
-        stored = np.searchsorted(path.to_go, nodes)
-        path = path.at(stored)
-        how = "Bellman defect of a dense path, added up over time"
-        certificate = certify_path(chain, path.bias, value_error[stored], span[stored], how)
+        share.done()
+        return _broken_off(path, chain, choice, duration)
+    lookup_error = {"offset": interpolation_error(path.offset), "value": interpolation_error(path.value)}
+    early = np.union1d(pilot, layer_times(fastest, pilot))
+    path, value_error, span, how = _with_bounds(chain, run, path, early, choice)
+    stored = np.searchsorted(path.to_go, nodes)
+    path = path.at(stored)
+    certificate = certify_path(chain, path.bias, value_error[stored], span[stored], how)
     share.done()
-    times = duration - path.to_go[::-1]
-    if isinstance(table.times, tuple) and path.sound:
+    if isinstance(table.times, tuple):
         times = np.asarray(table.times, float)  # to the last bit what was asked for
-    elif path.sound:
+    else:
+        times = duration - path.to_go[::-1]
         times[0] = 0.0
-    status = Status.CONVERGED if path.sound else _failure(path, chain)
     return FiniteResult(
         times,
         path.value[::-1],
         path.offset[::-1],
         path.steps,
         float(path.defects[-1]),
-        status,
+        Status.CONVERGED,
         choice,
         lookup_error,
         certificate.backwards(),
+    )
+
+
+def _with_bounds(
+    chain: ControlledChain, run: Run, path: Path, pilot: np.ndarray, choice: Choice
+) -> tuple[Path, np.ndarray, np.ndarray, str]:
+    """A path through the same times and more, bounds on its error and on the error's differences, and how."""
+    if choice.method == UNIFORMISATION:
+        value_error, span = path.defects, 2.0 * path.defects
+        how = "relative error of a positive series, added up over time"
+    else:
+        dense = np.union1d(path.to_go, pilot[pilot <= path.to_go[-1]])
+        path, value_error, span = _dense_path(chain, run, dense, refine=choice.method == EXTRAPOLATED_EULER)
+        how = "Bellman defect of a dense path, added up over time"
+    scale = float(chain.value_scale)
+    half = np.searchsorted(path.to_go, 0.5 * path.to_go[-1])
+    moved = float(np.ptp(path.bias[-1] - path.bias[half]))
+    if path.sound and span[-1] > _LOOSE * scale and moved <= _MOVES * scale:
+        value_error, span = bound_at_rest(chain, path.to_go, path.bias, path.level, value_error, span)
+        how += ", or distance to the stationary solution"
+    return path, value_error, span, how
+
+
+def _broken_off(path: Path, chain: ControlledChain, choice: Choice, duration: float) -> FiniteResult:
+    """What there is of a march that did not reach the end: the times up to which it is sound."""
+    if not bool(chain.representable):
+        status = Status.BADLY_SCALED
+    else:
+        status = Status.TOLERANCE_NOT_REACHED if path.bounded else Status.UNBOUNDED_QUOTES
+    return FiniteResult(
+        duration - path.to_go[::-1],
+        path.value[::-1],
+        path.offset[::-1],
+        path.steps,
+        float(path.defects[-1]),
+        status,
+        choice,
+        None,
+        not_certified("the march did not reach the end of the horizon"),
     )
 
 
@@ -182,24 +219,21 @@ def _dense_path(
     while True:
         path = run(to_go)
         defects = path_defects(chain, path.to_go, path.bias, path.level)
-        total = float(np.sum(defects.largest))
-        if refinements == 0 or total <= target or not np.isfinite(total) or not path.sound:
+        curable = np.nan_to_num(defects.curable, nan=np.inf, posinf=np.inf)
+        total = float(np.sum(curable))
+        few = len(to_go) < _MOST_TIMES if np.isinf(total) else refinements > 0
+        if not refine or not few or total <= target or not path.sound:
             break
-        refinements -= 1
+        refinements -= int(np.isfinite(total))
         # the defect of an interval times its length falls like length⁶
-        wanted = (defects.largest * len(defects.largest) / target) ** (1.0 / 6.0)
+        wanted = (curable / target * len(curable)) ** (1.0 / 6.0)
         parts = np.ceil(wanted.clip(1.0, _MOST_PARTS)).astype(int)
         ends = zip(to_go, to_go[1:], parts, strict=False)
         to_go = np.concatenate([*(np.linspace(a, b, n, endpoint=False) for a, b, n in ends), to_go[-1:]])
     # before the first time of the path there is the march from the terminal condition to it
     value_error = path.defects[0] + np.concatenate([[0.0], np.cumsum(defects.largest)])
-    return path, value_error, 2.0 * path.defects[0] + np.concatenate([[0.0], np.cumsum(defects.span)])
-
-
-def _failure(path: Path, chain: ControlledChain) -> Status:
-    if not bool(chain.representable):
-        return Status.BADLY_SCALED
-    return Status.TOLERANCE_NOT_REACHED if np.all(np.isfinite(path.value)) else Status.UNBOUNDED_QUOTES
+    span = 2.0 * path.defects[0] + np.concatenate([[0.0], np.cumsum(defects.span)])
+    return path, value_error, span
 
 
 def _place_and_march(run: Run, pilot: Path, table: TableRequest) -> Path:
@@ -207,7 +241,7 @@ def _place_and_march(run: Run, pilot: Path, table: TableRequest) -> Path:
     target = table.max_lookup_error
     count = DEFAULT_TIMES if table.times is None else table.times
     assert isinstance(count, int)
-    if target is None or not pilot.sound:
+    if target is None:
         return run(with_checks(place_nodes(pilot.to_go, pilot.offset, count)))
     count = 17
     while True:
@@ -249,7 +283,10 @@ def _start_kernel(
         start = start._replace(step=parameter)
     else:
         start = with_first_step(start)
-    activity = jnp.max(jnp.sum(start.policy.rates, axis=0), initial=0.0)
+    # fills, or a value that moves by a quote scale
+    operator = start.policy.operator
+    pace = (jnp.max(operator) - jnp.min(operator)) / chain.value_scale
+    activity = jnp.maximum(jnp.max(jnp.sum(start.policy.rates, axis=0), initial=0.0), pace)
     return chain, start, at_end, jnp.where(activity > 0.0, 0.1 / activity, jnp.inf)
 
 
@@ -280,9 +317,16 @@ def _march(
     if to_go[0] == 0.0:
         for array, exact in zip(found, at_end, strict=True):
             array[0] = exact
+    sound = bool(marching.sound)
+    reached = to_go[: len(found[0])]
+    if not sound:
+        whole = int(np.sum(reached <= float(marching.now)))
+        found = [array[:whole] for array in found] if whole else [np.asarray(x)[None] for x in at_end]
+        reached = reached[:whole] if whole else np.zeros(1)
     bias, level, offsets, quoted, defects = found
     offset = np.moveaxis(np.where(quoted, offsets, np.nan), 1, -1)
-    return Path(to_go[: len(bias)], bias, level, offset, defects, int(marching.steps), bool(marching.sound))
+    bounded = bool(np.all(np.isfinite(marching.policy.rates)))
+    return Path(reached, bias, level, offset, defects, int(marching.steps), sound, bounded)
 
 
 @partial(jax.jit, static_argnums=4)

@@ -55,14 +55,15 @@ def march_implicit_euler(
             theta, settled = implicit_step(chain, marching.bias, length)
             after = marching.moved(chain, theta)
             turn = after.policy.operator - marching.policy.operator
-            return after._replace(
+            after = after._replace(
                 now=marching.now + length,
                 steps=marching.steps + 1,
                 defect=marching.defect + 0.5 * length * jnp.max(jnp.abs(turn)),  # ½η²|θ''|
-                sound=marching.sound & settled,
             )
+            return after.if_sound(marching.sound & settled, marching)
 
         marching = jax.lax.fori_loop(0, count.astype(int), step, marching)
-        return marching._replace(now=until), marching.output()
+        marching = marching._replace(now=jnp.where(marching.sound, until, marching.now))
+        return marching, marching.output()
 
     return jax.lax.scan(to_output, marching, outputs)

@@ -9,6 +9,7 @@ grows.
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
@@ -35,6 +36,11 @@ class Marching(NamedTuple):
         shift = theta[chain.target]
         bias = theta - shift
         return self._replace(bias=bias, policy=greedy_policy(chain, bias), level=self.level + shift)
+
+    def if_sound(self, sound: Bool[Array, ""], before: "Marching") -> "Marching":
+        """This march, or the one before it with the word that it could not go on."""
+        kept = jax.tree.map(lambda new, old: jnp.where(sound, new, old), self, before)
+        return kept._replace(sound=sound)
 
     def output(self) -> "Output":
         """What a table keeps of this moment."""

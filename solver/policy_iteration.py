@@ -166,6 +166,17 @@ def _either(which: Array, first: Any, second: Any) -> Any:
     return jax.tree.map(lambda x, y: jnp.where(which, x, y), first, second)
 
 
+def to_stationary(chain: ControlledChain, policy: GreedyPolicy) -> Float[Array, "*state"]:
+    """What one ergodic iteration adds to the bias that `policy` is greedy for, currency.
+
+    NaN where the chain does not communicate.
+    """
+    right = policy.operator - policy.operator[chain.target]
+    reference = well_visited(policy.rates, chain.shifts)
+    step, _ = solve_with_reference(policy.rates, chain.shifts, jnp.zeros(chain.shape), right, reference)
+    return step - step[chain.target]
+
+
 def _largest_scale(chain: ControlledChain) -> Array:
     scales = [jnp.max(jnp.where(jnp.isfinite(c.scale), c.scale, 0.0)) for c in chain.channels]
     largest = jnp.max(jnp.stack(scales)) if scales else jnp.zeros(())

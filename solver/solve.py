@@ -1,8 +1,8 @@
 """The one public verb: a problem in, a solution out.
 
 Runs on the host in double precision whatever JAX's settings, and returns NumPy. A problem is one argument of
-the compiled
-kernels: new numbers run the same code, only a new structure (flows, sizes, limits, kinds) compiles again.
+the compiled kernels: new numbers run the same code, only a new structure (flows, sizes, limits, kinds)
+compiles again.
 """
 
 from collections.abc import Callable
@@ -65,7 +65,7 @@ def solve(
         if problem.horizon.kind == "finite":
             result = solve_finite(leaves, choice, numerics, table, progress)
             choice, status, notes = result.choice, result.status, ()
-            if choice.method == IMPLICIT_EULER:
+            if choice.method == IMPLICIT_EULER and result.lookup_error is not None:
                 notes = (
                     f"First order in time: the steps' errors add up to about {result.defect:.2g} in value.",
                 )

@@ -50,11 +50,13 @@ _TIME_MARGIN = 1.0 + 1e-4
 _POLICY_ROUNDS = 40  # choices of the slowest rates: one or two suffice for a narrow box
 
 
-class _Bounds(NamedTuple):
+class StationaryBounds(NamedTuple):
+    """What is proved about a stationary θ̂, if the box closed; else the numbers mean nothing."""
+
     closed: Bool[Array, ""]
-    least: Array  # min of B(θ̂) - ρθ̂
-    most: Array
-    value_error: Array
+    least: Float[Array, ""]  # min of B(θ̂) - ρθ̂, currency per time
+    most: Float[Array, ""]
+    value_error: Float[Array, ""]  # of |e|, currency; ergodic: also of |e(i) - e(j)|
     quotes: QuoteBounds
 
 
@@ -96,8 +98,14 @@ def certify_stationary(
 
 
 @partial(jax.jit, static_argnums=3)
-def _kernel(problem: Problem, bias: Array, level: Array, ergodic: bool) -> _Bounds:
-    chain = discretise(problem)
+def _kernel(problem: Problem, bias: Array, level: Array, ergodic: bool) -> StationaryBounds:
+    return stationary_bounds(discretise(problem), bias, level, ergodic)
+
+
+def stationary_bounds(
+    chain: ControlledChain, bias: Float[Array, "*state"], level: Float[Array, ""], ergodic: bool
+) -> StationaryBounds:
+    """The theorem above for θ̂ = bias + level; traceable."""
     policy = greedy_policy(chain, bias)
     discount = jnp.zeros(()) if ergodic else chain.discount
     allowance, in_p = rounding_allowance(chain, bias, policy)
@@ -142,7 +150,7 @@ def _kernel(problem: Problem, bias: Array, level: Array, ergodic: bool) -> _Boun
     else:  # bias + level is stored rounded
         stored = UNIT_ROUNDOFF * (jnp.max(jnp.abs(bias)) + jnp.abs(level))
         value_error = jnp.maximum(jnp.abs(least), jnp.abs(most)) / discount + stored
-    return _Bounds(state.answered, least, most, value_error, state.box)
+    return StationaryBounds(state.answered, least, most, value_error, state.box)
 
 
 def slowest_passage(

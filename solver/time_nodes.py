@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 _PILOT = 96
+_PER_DECADE = 4
 _EVEN_SHARE = 0.05  # of the nodes spread evenly, so that no interval is left without
 
 
@@ -19,6 +20,13 @@ def pilot_times(duration: float, fastest: float) -> Float[np.ndarray, " t"]:
     return np.unique(
         np.concatenate([np.geomspace(shortest, duration, _PILOT), np.linspace(0.0, duration, 33)])
     )
+
+
+def layer_times(fastest: float, pilot: Float[np.ndarray, " t"]) -> Float[np.ndarray, " m"]:
+    """Geometric times to go from the fastest time scale to the pilot's first, too short for a table."""
+    first = float(pilot[pilot > 0.0][0])
+    decades = np.log10(first / fastest) if 0.0 < fastest < first else 0.0
+    return np.geomspace(fastest, first, int(_PER_DECADE * decades) + 2) if decades else pilot[:0]
 
 
 def place_nodes(

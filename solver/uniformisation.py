@@ -99,13 +99,14 @@ def march_uniformised(
         length = jnp.where(settled, left, length)
         drift = gained[chain.target]
         after = marching.moved(chain, marching.bias + (gained - drift))
-        return after._replace(
+        sound = marching.sound & jnp.all(jnp.isfinite(gained)) & (length > 0.0)
+        after = after._replace(
             level=after.level + drift,
             now=jnp.where(length == left, until, marching.now + length),
             steps=marching.steps + 1,
             defect=marching.defect + jnp.where(settled, standing, stepping),
-            sound=marching.sound & jnp.all(jnp.isfinite(gained)) & (length > 0.0),
         )
+        return after.if_sound(sound, marching)
 
     def to_output(marching: Marching, until: Array) -> tuple[Marching, Output]:
         def unfinished(marching: Marching) -> Array:
