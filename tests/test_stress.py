@@ -92,7 +92,7 @@ HORIZONS = {
     "finite": (finite(), {}),
     "finite, unequal k": (finite(), SPLIT),
 }
-# Wider bounds, in quote scales. γ and k matter through γz/k: at 1e12 of it θ = ln(v)/κ and p lose as many digits.
+# Wider bounds, in quote scales. γ and k matter through γz/k: at 1e12 of it p and θ = ln(v)/κ lose digits.
 WIDER = {
     **{(kind, "gamma", 1e12): np.inf for kind in HORIZONS},  # not certified with a reason, or loosely
     ("ergodic", "k", 1e-12): 1e-3,
@@ -193,7 +193,7 @@ def test_sizes_with_a_common_divisor(kind):
 
 
 def test_too_steep_an_end_is_said():
-    """At the end of the horizon the best quotes overflow the intensity; only the linear equation can do without."""
+    """At the end of the horizon the best quotes overflow the intensity; only the linear equation can cope."""
     problem = parse_problem(tree(finite(quadratic=1e3), **SPLIT)).problem
     with pytest.raises(SolveError, match="best quotes run away") as caught:
         solve(problem)
@@ -219,9 +219,7 @@ def test_stiff():
 
 @pytest.mark.deep
 @pytest.mark.parametrize("sides", [{}, SPLIT], ids=["linear", "not linear"])
-@pytest.mark.parametrize(
-    "horizon", [ERGODIC, DISCOUNTED, finite(100.0)], ids=["ergodic", "discounted", "finite"]
-)
+@pytest.mark.parametrize("kind", ["ergodic", "discounted", "finite"])
 @pytest.mark.parametrize("limit", [1, 2, 10, 100, 500, 1000])
 def test_limits(limit, kind, sides):
     _, error = solved(HORIZONS[kind][0], limit=limit, **sides)
