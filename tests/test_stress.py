@@ -71,7 +71,7 @@ def solved(horizon: dict[str, Any], times: tuple[float, ...] | None = None, **nu
     """A converged solution: finite, quotes on wherever the limits and the intensities allow, and its error in
     quote scales.
     """
-    table = TableRequest(times=times) if horizon["kind"] == "finite" else None
+    table = TableRequest(times=times) if times and horizon["kind"] == "finite" else None
     solution = solve(parse_problem(tree(horizon, **numbers)).problem, table=table)
     assert solution.status is Status.CONVERGED
     assert np.all(np.isfinite(solution.value))
