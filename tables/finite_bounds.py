@@ -6,9 +6,8 @@ the span. With Φ the solution over one interval, started at the stored values a
     |θ̂(t_k) - θ(t_k)| ≤ |θ̂(T) - θ(T)| + Σ_{j ≥ k} max |θ̂(t_j) - Φ θ̂(t_{j+1})|
 
 and the same with spans bounds |e(i) - e(j)|, hence |p̂ - p| and every quote. Φ comes from a series of positive
-terms where the equation is linear (`linear_flow`, error proved), else from Runge-Kutta steps
-(`reintegration`, error estimated by halving them); stiff long intervals fall back on the defect of a cubic
-(`chords`). Whatever Φ's error is, it is added.
+terms where the equation is linear (`linear_flow`), else from polynomials with proved defects
+(`reintegration`). Either way its error is proved, and added.
 """
 
 import numpy as np
@@ -16,16 +15,16 @@ from numpy.typing import NDArray
 
 from quotegrid.tables.bellman_twin import ROUNDING, bellman_operator
 from quotegrid.tables.bounds import Bounds, NotProvedError
-from quotegrid.tables.chords import chord_defects
 from quotegrid.tables.linear_flow import linear_decay, linear_flow
+from quotegrid.tables.path_defects import LEBESGUE
 from quotegrid.tables.policy_table import PolicyTable
 from quotegrid.tables.problem_twin import ProblemTwin
 from quotegrid.tables.quote_bounds import worst_quote
-from quotegrid.tables.reintegration import Arrivals, reintegrate
+from quotegrid.tables.reintegration import MOST_PIECES, Arrivals, reintegrate
 
 Numbers = NDArray[np.float64]
 
-_AIM = 0.1  # of the claimed error of the value, for the error of the scheme over all intervals
+_AIM = 0.5  # of the claimed error of the value, for the error of the scheme over all intervals
 _ONE_EVALUATION = 0.5  # `bellman_operator` allows for two evaluations, each with a reserve of two
 
 
@@ -43,25 +42,21 @@ def finite_bounds(table: PolicyTable, problem: ProblemTwin, claimed: float) -> B
     bias = table.value - table.value[:, target : target + 1]
     allowance = _ONE_EVALUATION * np.max(bellman_operator(problem, bias)[1], axis=1)
     height = np.max(np.abs(table.value), axis=1)
-    rounding = 2.0 * ROUNDING * (height[1:] + height[:-1])
-    rounding += lengths * np.maximum(allowance[1:], allowance[:-1])
+    evaluation = lengths * np.maximum(allowance[1:], allowance[:-1])
+    rounding = 2.0 * ROUNDING * (height[1:] + height[:-1]) + evaluation
     arrivals, scheme, how = _arrivals(problem, bias[1:], lengths, _AIM * claimed / len(lengths) + rounding)
+    if scheme is None:  # what interpolation makes of the rounding of B
+        scheme, rounding = np.zeros(len(lengths)), rounding + (LEBESGUE - 1.0) * evaluation
     defect = earlier - later - arrivals.rise
     error = arrivals.scheme_error + rounding
+    if not np.isfinite(error).all():
+        k = int(np.flatnonzero(~np.isfinite(error))[0])
+        raise NotProvedError(
+            f"the equation could not be followed from time {table.times[k + 1]:.6g} to {table.times[k]:.6g} "
+            f"{table.time_unit} in {MOST_PIECES} pieces"
+        )
     largest = np.max(np.abs(defect), axis=1) + error
     span = np.max(defect, axis=1) - np.min(defect, axis=1) + 2.0 * error
-    stiff = np.flatnonzero(~np.isfinite(error))
-    if len(stiff):
-        rise = (earlier - later)[stiff]
-        chords = chord_defects(problem, bias[1:][stiff], rise, lengths[stiff])
-        largest[stiff] = chords.largest + rounding[stiff]
-        span[stiff] = chords.span + 2.0 * rounding[stiff]
-        how += f", cubics over {len(stiff)} long ones"
-    if not np.isfinite(largest).all():
-        k = int(np.flatnonzero(~np.isfinite(largest))[0])
-        raise NotProvedError(
-            f"the equation cannot be solved from time {table.times[k + 1]:.6g} to {table.times[k]:.6g}"
-        )
     q = problem.lots * problem.lot_size
     wrong_end = float(np.max(np.abs(table.value[-1] - problem.terminal_value(q)))) + ROUNDING * height[-1] * 4
     value_error = wrong_end + _added_up(largest)
@@ -75,7 +70,7 @@ def finite_bounds(table: PolicyTable, problem: ProblemTwin, claimed: float) -> B
 
 def _arrivals(
     problem: ProblemTwin, later: Numbers, lengths: Numbers, aim: Numbers
-) -> tuple[Arrivals, Numbers, str]:
+) -> tuple[Arrivals, Numbers | None, str]:
     """Where the equation leads, the part of the scheme's error that is rounding, and how it was found."""
     decay = linear_decay(problem)
     if decay is not None:
@@ -84,8 +79,7 @@ def _arrivals(
             how = "a series of positive terms over each interval"
             return arrivals, arrivals.scheme_error, how
     arrivals = reintegrate(problem, later, lengths, aim)
-    how = "Runge-Kutta steps over each interval, their error estimated by halving them"
-    return arrivals, np.zeros(len(lengths)), how
+    return arrivals, None, "polynomial paths over each interval, their defects bounded everywhere"
 
 
 def _added_up(parts: Numbers) -> Numbers:

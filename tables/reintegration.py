@@ -1,11 +1,16 @@
-"""From each stored time to the one before, by an eighth-order Runge-Kutta scheme with halved steps.
+"""From each stored time to the one before, piece by piece, each piece with a proved bound on its defect.
 
     dθ/dτ = B(θ),  τ time to go,  θ(0) = the stored values at the later time
 
-All intervals march at once, each with steps of its own length, short against the time between exits of its
-fastest state, and shorter until two runs with n and 2n steps agree. Their difference is taken as the error of
-the finer one, which it exceeds by far where the equation is smooth and still covers where quotes jump from
-tick to tick. So the error of the scheme is an estimate; the defect that it is added to is not.
+A step of the eighth-order Runge-Kutta scheme of Dormand and Prince, with its dense output, says where the
+path is likely to go; B there, at Chebyshev points, are the slopes of the polynomial that is taken. How well
+that solves the equation is not estimated but proved (`path_defects`), and the flow of B is a contraction, so
+the proved defects, each times the length of its piece, add up to the error at the end of the interval. A
+piece whose defect is too large is shortened: near the end of the horizon, and where quotes jump. Where all
+values rise alike, B stays what it is, and one straight piece covers the rest of an interval, however stiff
+the equation.
+
+All intervals march at once, each with pieces of its own length.
 """
 
 from typing import NamedTuple
@@ -14,63 +19,96 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import DOP853
 
+from quotegrid.tables.bellman_twin import ROUNDING
+from quotegrid.tables.path_defects import DEGREE, NODES, PathDefect, path_defect, relative
 from quotegrid.tables.problem_twin import ProblemTwin
 from quotegrid.tables.running_operator import RunningOperator
 
 Numbers = NDArray[np.float64]
 
-_STAGES = 12
-_NODES = np.asarray(DOP853.A)[:_STAGES, :_STAGES]
-_WEIGHTS = np.asarray(DOP853.B)
-_STEPS_PER_EXIT = 0.4
-_DOUBLINGS = 5
-MOST_STEPS = 4000  # of one interval: more would be a stiff equation, which this scheme is not made for
+_STAGES: int = DOP853.n_stages
+_WEIGHTS: list[Numbers] = [np.asarray(row) for row in (DOP853.B, *DOP853.A_EXTRA)]
+_STAGE_WEIGHTS: list[Numbers] = [np.asarray(row) for row in DOP853.A[1:_STAGES, :_STAGES]]
+_DENSE: Numbers = np.asarray(DOP853.D)
+_FIRST_PIECE = 0.5  # of the mean time to the next exit of the fastest state
+_GROWTH, _SHRINKAGE = 2.0, 0.25  # of a piece from the one before
+_ORDER = 8.0
+_ONE_BREAK = 0.005  # of the aim: a piece where a quote jumps may add this much, whatever its length
+MOST_PIECES = 3000  # of one interval, those that were halved among them
 
 
 class Arrivals(NamedTuple):
     """Values at the ends of intervals, less those at their beginnings."""
 
     rise: Numbers  # [interval, inventory], currency
-    scheme_error: Numbers  # [interval], currency; ∞ where the interval has too many steps
+    scheme_error: Numbers  # [interval], currency; ∞ where the interval has too many pieces
     steps: int
 
 
 def reintegrate(problem: ProblemTwin, start: Numbers, lengths: Numbers, aim: Numbers) -> Arrivals:
-    """March from `start` [interval, inventory] over `lengths` [interval], to an error of about `aim`."""
-    _, exits = RunningOperator(problem, len(start))(start, len(start))
-    steps = np.ceil(_STEPS_PER_EXIT * lengths * np.max(exits, axis=1)).clip(1.0, 1e9)
-    rise = np.zeros(start.shape)
-    error = np.full(len(start), np.inf)
-    open_ones = np.flatnonzero(steps <= MOST_STEPS)
-    rise[open_ones] = _march(problem, start[open_ones], lengths[open_ones], steps[open_ones])
-    for _ in range(_DOUBLINGS):
-        if not len(open_ones):
-            break
-        steps[open_ones] *= 2.0
-        finer = _march(problem, start[open_ones], lengths[open_ones], steps[open_ones])
-        error[open_ones] = np.max(np.abs(finer - rise[open_ones]), axis=1)
-        rise[open_ones] = finer
-        open_ones = open_ones[(error[open_ones] > aim[open_ones]) & (2.0 * steps[open_ones] <= MOST_STEPS)]
-    error = np.where(np.isfinite(error), error, np.inf)
-    return Arrivals(rise, error, int(np.sum(steps[np.isfinite(error)])))
+    """March from `start` [interval, inventory] over `lengths` [interval], to proved errors of about `aim`.
+
+    The rounding of B is not in the errors; `path_defects.LEBESGUE` times that of one evaluation is to be
+    added for each unit of time.
+    """
+    operator = RunningOperator(problem)
+    with np.errstate(divide="ignore"):
+        piece = np.minimum(_FIRST_PIECE / np.max(operator.exit_rates(start), axis=1), lengths)
+    bend, level = np.zeros(start.shape), np.zeros(len(start))  # of the rise, its middle state and the rest
+    error, past = np.zeros(len(start)), np.zeros(len(start))
+    near = operator(start).free
+    steps, number = 0, 0
+    active = np.arange(len(start))
+    while len(active) and number < MOST_PIECES:
+        here, rest = start[active] + bend[active], lengths[active] - past[active]
+        guess = [offset[active] for offset in near]
+        length = np.minimum(piece[active], rest)
+        slope = operator(here, guess).operator
+        tried = _piece(operator, here, slope, length, guess)
+        added = length * tried.largest
+        share = aim[active] * np.maximum(length / lengths[active], _ONE_BREAK)
+        taken = added <= share
+        with np.errstate(divide="ignore", invalid="ignore"):
+            factor = np.nan_to_num(0.9 * (share / added) ** (1.0 / _ORDER), nan=0.0)
+        piece[active] = length * np.clip(factor, _SHRINKAGE, np.where(taken, _GROWTH, 0.5))
+        most, least = np.max(slope, axis=1), np.min(slope, axis=1)
+        settled = 0.5 * (most - least) * lengths[active] <= aim[active]
+        if settled.any():
+            tried.rise[settled] = 0.0
+            tried.level[settled] = (0.5 * rest * (most + least))[settled]
+            added[settled] = (0.5 * rest * (most - least))[settled]
+            length, taken = np.where(settled, rest, length), taken | settled
+        gone = active[taken]
+        bend[gone] += tried.rise[taken]
+        level[gone] += tried.level[taken]
+        past[gone] += length[taken]
+        height = np.max(np.abs(bend[gone]), axis=1) + np.abs(level[gone])
+        error[gone] += added[taken] + 4.0 * ROUNDING * height
+        for offset, last in zip(near, tried.last, strict=True):
+            offset[gone] = last[taken]
+        number, steps = number + 1, steps + len(active)
+        active = active[past[active] < lengths[active] * (1.0 - 4.0 * ROUNDING)]
+    error[active] = np.inf
+    return Arrivals(bend + level[:, None], error, steps)
 
 
-def _march(problem: ProblemTwin, start: Numbers, lengths: Numbers, steps: Numbers) -> Numbers:
-    """The rise after `steps` equal steps of each interval."""
-    order = np.argsort(-steps)
-    start, steps = start[order], steps[order]
-    step = (lengths[order] / steps)[:, None]
-    operator = RunningOperator(problem, len(start))
-    rise = np.zeros(start.shape)
-    with np.errstate(over="ignore", invalid="ignore"):
-        for number in range(int(steps[0])):
-            active = int(np.searchsorted(-steps, -number, side="left"))  # the intervals with more steps
-            here, length = start[:active] + rise[:active], step[:active]
-            slopes = np.empty((_STAGES, *here.shape))
-            for stage in range(_STAGES):
-                inner = np.tensordot(_NODES[stage, :stage], slopes[:stage], axes=1) if stage else 0.0
-                slopes[stage] = operator(here + length * inner, active)[0]
-            rise[:active] += length * np.tensordot(_WEIGHTS, slopes, axes=1)
-    found = np.empty(rise.shape)
-    found[order] = rise
-    return found
+def _piece(
+    operator: RunningOperator, start: Numbers, slope: Numbers, length: Numbers, near: list[Numbers]
+) -> PathDefect:
+    """A piece through the Chebyshev points of a Runge-Kutta step; `slope` is B at its start."""
+    h = length[:, None]
+    with np.errstate(all="ignore"):
+        slopes: Numbers = np.zeros((_STAGES + len(_WEIGHTS), *start.shape))
+        slopes[0] = relative(slope)
+        for stage, row in enumerate([*_STAGE_WEIGHTS, *_WEIGHTS], start=1):
+            inner = np.tensordot(row[:stage], slopes[:stage], axes=1)
+            slopes[stage] = relative(operator(start + h * inner, near).operator)
+        change = h * np.tensordot(_WEIGHTS[0], slopes[:_STAGES], axes=1)
+        parts = [change, h * slopes[0] - change, 2.0 * change - h * (slopes[_STAGES] + slopes[0])]
+        parts += list(h * np.tensordot(_DENSE, slopes, axes=1))
+        path = np.zeros((len(start), DEGREE + 1, start.shape[1]))
+        x = 0.5 * (1.0 + NODES)[None, :, None]
+        for number, part in enumerate(reversed(parts)):
+            path = (path + part[:, None]) * (x if number % 2 == 0 else 1.0 - x)
+        slopes = operator(start[:, None] + path, [offset[:, None] for offset in near]).operator
+        return path_defect(operator, start, slopes, length, near)
