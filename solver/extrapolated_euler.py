@@ -27,7 +27,7 @@ from quotegrid.solver.marching import Marching, Output
 from quotegrid.solver.policy_iteration import to_stationary
 
 ORDER = 8  # K: sequences of 1 … K small steps
-STEP_LIMIT = 100_000  # big steps between two outputs
+STEP_LIMIT = 100_000  # big steps of a march
 _SAFETY, _SHRINK, _GROW = 0.9, 0.1, 6.0
 _SETTLED = 1.0  # a distance to the stationary bias, in tolerances, at which the bias rests
 _ROUNDING = 2e-14  # of the bias: what rounding of the increments becomes under the extrapolation weights
@@ -121,10 +121,8 @@ def march_extrapolated(
         )
 
     def to_output(marching: Marching, until: Array) -> tuple[Marching, Output]:
-        limit = marching.steps + STEP_LIMIT
-
         def unfinished(marching: Marching) -> Array:
-            return (marching.now < until) & marching.sound & (marching.steps < limit)
+            return (marching.now < until) & marching.sound & (marching.steps < STEP_LIMIT)
 
         marching = jax.lax.while_loop(unfinished, lambda state: advance(state, until), marching)
         marching = marching._replace(sound=marching.sound & (marching.now >= until))

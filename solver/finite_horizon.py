@@ -163,8 +163,10 @@ def _with_bounds(
         value_error, span = path.defects, 2.0 * path.defects
         how = "relative error of a positive series, added up over time"
     else:
-        dense = np.union1d(path.to_go, pilot[pilot <= path.to_go[-1]])
-        path, value_error, span = _dense_path(chain, run, dense, refine=choice.method == EXTRAPOLATED_EULER)
+        early = pilot[pilot <= path.to_go[-1]]
+        path, value_error, span = _dense_path(
+            chain, run, path, early, refine=choice.method == EXTRAPOLATED_EULER
+        )
         how = "Bellman defect of a dense path, added up over time"
     scale = float(chain.value_scale)
     half = np.searchsorted(path.to_go, 0.5 * path.to_go[-1])
@@ -211,25 +213,31 @@ class _Halving:
 
 
 def _dense_path(
-    chain: ControlledChain, run: Run, to_go: np.ndarray, refine: bool
+    chain: ControlledChain, run: Run, path: Path, early: np.ndarray, refine: bool
 ) -> tuple[Path, np.ndarray, np.ndarray]:
-    """A path dense enough for its defects to be small, with bounds on e and on its differences."""
+    """A path dense enough for its defects to be small, with bounds on e and on its differences.
+
+    Marches through more and more times, all of `path` among them, while that helps and can be done.
+    """
     target = _DEFECT_AIM * float(chain.value_scale)
-    refinements = _REFINEMENTS if refine else 0
-    while True:
-        path = run(to_go)
+    to_go, refinements = np.union1d(path.to_go, early), _REFINEMENTS if refine else 0
+    while (denser := run(to_go)).sound:
+        path = denser
         defects = path_defects(chain, path.to_go, path.bias, path.level)
         curable = np.nan_to_num(defects.curable, nan=np.inf, posinf=np.inf)
         total = float(np.sum(curable))
-        few = len(to_go) < _MOST_TIMES if np.isinf(total) else refinements > 0
-        if not refine or not few or total <= target or not path.sound:
+        if not refine or total <= target or refinements == 0:
             break
-        refinements -= int(np.isfinite(total))
+        refinements -= int(np.isfinite(total))  # before that there is nothing to certify
         # the defect of an interval times its length falls like length⁶
-        wanted = (curable / target * len(curable)) ** (1.0 / 6.0)
-        parts = np.ceil(wanted.clip(1.0, _MOST_PARTS)).astype(int)
+        wanted = np.minimum(curable, target * _MOST_PARTS**6) / target * len(curable)
+        parts = np.ceil((wanted ** (1.0 / 6.0)).clip(1.0, _MOST_PARTS)).astype(int)
+        if np.sum(parts) > _MOST_TIMES:
+            break
         ends = zip(to_go, to_go[1:], parts, strict=False)
         to_go = np.concatenate([*(np.linspace(a, b, n, endpoint=False) for a, b, n in ends), to_go[-1:]])
+    else:
+        defects = path_defects(chain, path.to_go, path.bias, path.level)
     # before the first time of the path there is the march from the terminal condition to it
     value_error = path.defects[0] + np.concatenate([[0.0], np.cumsum(defects.largest)])
     span = 2.0 * path.defects[0] + np.concatenate([[0.0], np.cumsum(defects.span)])

@@ -227,7 +227,7 @@ def test_limits(limit, kind, sides):
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("seed", range(200))
+@pytest.mark.parametrize("seed", range(60))
 def test_several_numbers_far_out(seed):
     """Random powers of ten for everything at once: an answer, or a typed status that says why not."""
     rng = np.random.default_rng(seed)
