@@ -1,4 +1,4 @@
-"""H, its best offset and its slope against a slow twin: bisection in 50 digits."""
+"""Bounds, ticks, obligations, slopes and errors of H; the digits of its values: test_hamiltonian_digits."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -55,7 +55,6 @@ CASES = {
     "table": Case(Tabulated(offset=KNOTS[0], log_rate=KNOTS[1]), table_twin, 0.7, -np.inf, np.inf, 1.0),
 }  # fmt: skip
 every = pytest.mark.parametrize("name", CASES)
-RISKS = [0.0, 1e-9, 0.5, 1e3]  # ξz times the quote scale
 SIZE = 4.0
 
 
@@ -101,30 +100,6 @@ def log_error(case, offset):
     """Relative error of Λ: that of the exponent, whose terms are of the size of ln Λ, h·δ and 1."""
     log_rate, hazard = case.twin(offset)
     return 8 * ROUNDING * (2 + abs(log_rate) + hazard * abs(offset))
-
-
-@every
-@pytest.mark.parametrize("scaled_risk", RISKS)
-def test_value_and_offset(name, scaled_risk):
-    case = CASES[name]
-    risk = scaled_risk / case.scale
-    points = reservations(case)
-    values, offsets, *_ = hamiltonian(case.intensity, points, size=SIZE, xi=risk / SIZE)
-    risk = SIZE * (risk / SIZE)
-    with mpmath.workdps(DIGITS):
-        for p, value, offset in zip(map(mpmath.mpf, points.tolist()), values, offsets, strict=True):
-            exact = twin_offset(case, p, risk)
-            if (
-                case.twin(exact)[1] > 1e-300
-            ):  # below, h underflows and quotes differ in nothing a double shows
-                assert abs(offset - exact) <= offset_error(case, p, exact, exact - p)
-            best = twin_value(case, p, risk, exact)
-            if not 1e-300 < best < 1e300:  # e^{±1000}: beyond doubles
-                assert value == 0.0 if best < 1 else value == np.inf
-                continue
-            assert abs(value / best - 1) <= log_error(
-                case, exact
-            )  # flat at the optimum: δ's error is squared
 
 
 @every
@@ -192,35 +167,42 @@ def test_exact_ties_go_to_the_smaller_tick():
 
 @every
 @pytest.mark.parametrize("scaled_risk", [0.0, 30.0])
-@pytest.mark.parametrize("bounded", [False, True])
-def test_envelope(name, scaled_risk, bounded, x64):
-    """dH/dp = -Z·w, by a central difference of the twin."""
+@pytest.mark.parametrize("bounds", [(None, None), (0.25, 1.75)])
+def test_envelope(name, scaled_risk, bounds, x64):
+    """w = -H'/Z, with the slope that is tested digit by digit; the solver's H is the public one."""
     case = CASES[name]
-    risk = scaled_risk / case.scale
-    points = reservations(case)[2:-2]
-    bounds = (0.25, 1.75) if bounded else (case.low, np.inf)
-    quotes = QuoteSet(jnp.asarray(bounds[0]), jnp.asarray(bounds[1]), None)
-    rates = np.asarray(
-        _optimal(case.intensity, jnp.asarray(points), jnp.asarray(risk / SIZE), quotes).tilted_rate
+    points, risk = reservations(case)[2:-2], scaled_risk / case.scale
+    low, high = bounds
+    ours = hamiltonian(case.intensity, points, size=SIZE, xi=risk / SIZE, min_offset=low, max_offset=high)
+    quotes = QuoteSet(
+        jnp.asarray(case.low if low is None else low), jnp.asarray(np.inf if high is None else high), None
     )
-    with mpmath.workdps(3 * DIGITS):  # e^{-ξz(δ-p)} is down to 1e-60 of H
-        step = mpmath.mpf(10) ** -30  # error of the difference: step² relative
-
-        def value(p):
-            return twin_value(case, p, risk, twin_offset(case, p, risk, *bounds))
-
-        for p, rate in zip(map(mpmath.mpf, points.tolist()), rates, strict=True):
-            slope = (value(p + step) - value(p - step)) / (2 * step)
-            offset = twin_offset(case, p, risk, *bounds)
-            # w moves by h + ξz per offset, whose error is that of δ; then the exponents' own rounding
-            allowed = (case.twin(offset)[1] + risk) * offset_error(case, p, offset, abs(offset - p))
-            allowed += log_error(case, offset) + 8 * ROUNDING * risk * abs(offset - p)
-            assert abs(rate * SIZE / -slope - 1) <= allowed
+    found = _optimal(case.intensity, jnp.asarray(points), jnp.asarray(risk / SIZE), quotes)
+    np.testing.assert_array_equal(found.value, ours.value)
+    # e^{-ξZ(δ-p)} is rounded like its exponent, and that like p
+    allowed = 32 * ROUNDING * (1.0 + risk * (np.abs(points) + np.abs(ours.offset)))
+    assert np.all(np.abs(found.tilted_rate * SIZE / (-ours.value * ours.log_slope) - 1.0) <= allowed)
 
 
 @jax.jit
 def _optimal(intensity, p, xi, quotes):
     return optimal_quote(intensity, p, jnp.asarray(SIZE), xi, quotes)
+
+
+@every
+def test_jax_differentiates_the_value_by_the_envelope(name, x64):
+    """Through Newton's loop too: what δ* does to H is of second order."""
+    case = CASES[name]
+    points = jnp.asarray(reservations(case)[2:-2])
+    for risk in (0.0, 0.5):
+        xi, quotes = jnp.asarray(risk / SIZE), QuoteSet(jnp.asarray(case.low), jnp.asarray(np.inf), None)
+        _, slope = jax.jvp(
+            lambda p, xi=xi, quotes=quotes: _optimal(case.intensity, p, xi, quotes).value,
+            (points,),
+            (jnp.ones_like(points),),
+        )
+        rates = _optimal(case.intensity, points, xi, quotes).tilted_rate
+        np.testing.assert_allclose(slope, -SIZE * rates, rtol=1e-10)
 
 
 @pytest.mark.parametrize("xi", [0.0, 0.3])
@@ -257,6 +239,10 @@ def test_double_precision_whatever_the_settings():
     ("changes", "sentence"),
     [
         (
+            {"p": [0.0, -np.inf]},
+            "hamiltonian: p must be finite, got -inf.",
+        ),
+        (
             {"size": 0.0},
             "hamiltonian: size=0.0, tick=None must be positive and xi=0.0 not negative, all finite.",
         ),
@@ -288,7 +274,7 @@ def test_double_precision_whatever_the_settings():
 )
 def test_errors(changes, sentence):
     with pytest.raises(ValueError) as error:
-        hamiltonian(Exponential(A=1.0, k=1.5), 0.0, **changes)
+        hamiltonian(Exponential(A=1.0, k=1.5), **({"p": 0.0} | changes))
     assert str(error.value) == sentence
 
 
