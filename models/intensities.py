@@ -190,28 +190,33 @@ class Power(AbstractIntensity):
         return self.A
 
     def offset_bracket(self, p: ArrayLike, size: ArrayLike, xi: ArrayLike) -> tuple[Offsets, Offsets]:
-        """In x = d + δ, y = d + p, c = ξz the condition is F(x) = x - y - ln(1 + cx/k)/c = 0 with F convex.
+        """In x = d + δ, y = d + p, c = ξz the condition is F(x) = x - y - ln(1 + cx/k)/c = 0 with F convex,
+        and least at x₀ = (1 - k)⁺/c. The root that counts is on its right, where Λ is fair.
 
-        Newton's steps from the right of the root stay there: from ky/(k - 1), the root at c = 0, or from (cy
-        + 1)/c, whichever is nearer. A chord from (y, F(y) < 0) to such a point cuts the axis at the left of
-        the root. For y ≤ 0 a lower offset is always better: both ends are -d.
+        F is negative at max(y, x₀), or has no such root: then y ≤ 0, a lower offset is always better, and
+        both ends are -d. Newton's steps from the right of the root stay there, and the first from elsewhere
+        beyond x₀ leads there: from ky/(k - 1), the root at c = 0, or from y + 1/c, whichever is nearer. A
+        chord from F < 0 to such a point cuts the axis at the left of the root.
         """
         p = jnp.asarray(p, float)
         c, k = jnp.asarray(xi * size, float), jnp.asarray(self.k, float)
-        y = jnp.maximum(self.d + p, 0.0)
+        y, averse, steep = self.d + p, c > 0.0, k > 1.0
+        reach = jnp.where(averse, 1.0 / jnp.where(averse, c, 1.0), jnp.inf)
+        lowest = jnp.where(steep, 0.0, (1.0 - k) * reach)
 
         def residual(x: Offsets) -> Offsets:
             return x - y - x / k * log1p_ratio(c * x / k)
 
-        neutral = jnp.where(k > 1.0, k * y / jnp.where(k > 1.0, k - 1.0, 1.0), jnp.inf)
-        averse = jnp.where(c > 0.0, y + 1.0 / jnp.where(c > 0.0, c, 1.0), jnp.inf)
-        right = jnp.minimum(neutral, averse)
+        base = jnp.maximum(y, lowest)
+        below = residual(base)
+        neutral = jnp.where(steep, k * y / jnp.where(steep, k - 1.0, 1.0), jnp.inf)
+        right = jnp.maximum(jnp.minimum(neutral, y + reach), 2.0 * lowest)
         for _ in range(3):
             right = right - residual(right) * (k + c * right) / (k - 1.0 + c * right)
-        below, above = residual(y), jnp.maximum(residual(right), 0.0)
-        left = right - (right - y) * jnp.where(above > 0.0, above / (above - below), 0.0)
+        above = jnp.maximum(residual(right), 0.0)
+        left = right - (right - base) * jnp.where(above > 0.0, above / (above - below), 0.0)
         low, high = widened(left - self.d, right - self.d, p)
-        return jnp.where(y > 0.0, low, -self.d), jnp.where(y > 0.0, high, -self.d)
+        return jnp.where(below < 0.0, low, -self.d), jnp.where(below < 0.0, high, -self.d)
 
     def optimal_offset(self, p: ArrayLike, size: ArrayLike, xi: ArrayLike) -> None:
         return None

@@ -92,21 +92,24 @@ def _best_offset(
     intensity: AbstractIntensity, p: Array, size: Array, xi: Array, quotes: QuoteSet
 ) -> tuple[Array, Array]:
     """δ* and its margin δ* - p, both to the last bits (n ticks, rounded, are not a multiple of the tick)."""
-    unconstrained = _stationary_offset(intensity, p, size, xi)
+    offset = _stationary_offset(intensity, p, size, xi, quotes)
     if quotes.tick is not None:
-        return _best_tick(intensity, p, size, xi, unconstrained, quotes)
-    offset = jnp.clip(unconstrained, quotes.low, quotes.high)
+        return _best_tick(intensity, p, size, xi, offset, quotes)
     return offset, offset - p
 
 
-def _stationary_offset(intensity: AbstractIntensity, p: Array, size: Array, xi: Array) -> Array:
-    """The root of F: in closed form where the intensity has one, else by Newton's method kept inside a
-    bracket.
+def _stationary_offset(
+    intensity: AbstractIntensity, p: Array, size: Array, xi: Array, quotes: QuoteSet
+) -> Array:
+    """The root of F between the bounds, or the bound nearer to it: in closed form where the intensity has
+    one, else by Newton's method kept inside a bracket.
+
+    Beyond the bounds, where Λ need not be fair, F may have other roots.
     """
     closed = intensity.optimal_offset(p, size, xi)
     if closed is not None:
-        return closed
-    low, high = intensity.offset_bracket(p, size, xi)
+        return jnp.clip(closed, quotes.low, quotes.high)
+    low, high = (jnp.clip(end, quotes.low, quotes.high) for end in intensity.offset_bracket(p, size, xi))
 
     def first_order_condition(offset: Array) -> Array:
         return offset - p - intensity.markup(offset, size, xi)
@@ -138,16 +141,16 @@ def _stationary_offset(intensity: AbstractIntensity, p: Array, size: Array, xi: 
 
 
 def _best_tick(
-    intensity: AbstractIntensity, p: Array, size: Array, xi: Array, unconstrained: Array, quotes: QuoteSet
+    intensity: AbstractIntensity, p: Array, size: Array, xi: Array, optimum: Array, quotes: QuoteSet
 ) -> tuple[Array, Array]:
-    """The better of the two lattice points around the unconstrained optimum, the smaller where they tie;
+    """The better of the two lattice points around the optimum between the bounds, the smaller where they tie;
     with its margin.
     """
     assert quotes.tick is not None
     tick = quotes.tick
     low = jnp.ceil(quotes.low / tick - _TICK_SLACK)
     high = jnp.floor(quotes.high / tick + _TICK_SLACK)
-    below = jnp.clip(jnp.floor(unconstrained / tick), low, high)
+    below = jnp.clip(jnp.floor(optimum / tick), low, high)
     above = jnp.clip(below + 1.0, low, high)
     # n times the upper half of the tick's digits is exact for n < 2^27, so that the margin keeps its own
     upper = jax.lax.stop_gradient(jax.lax.reduce_precision(tick, exponent_bits=11, mantissa_bits=25))
@@ -183,10 +186,11 @@ def hamiltonian(
     """H(p), the optimal offset, ln H and d ln H/dp of one flow, for numbers and NumPy arrays (float64
     whatever JAX's settings).
 
-    The logarithms are sums of logarithms, right also where H overflows or underflows. Offset, ln H and d ln
-    H/dp are accurate to 1e-13·max(1, |p|/s) in units of the quote scale s (1/k of an exponential intensity,
-    1/h(δ*(0)) of any), as long as ξz·s ≤ 1e3 and |p| ≤ 1e3 s. With a `max_offset` below p, H is negative: an
-    obligation to quote at a loss.
+    The logarithms are sums of logarithms, right also where H overflows or underflows. For ξz·s ≤ 1e3 and |p|
+    ≤ 1e3 s, offset, ln H and d ln H/dp are accurate to 1e-13·max(1, |p|/s), the offset to its last bits if
+    these are coarser, in units of the quote scale s: 1/h(0), or 1/b of a logistic intensity (with |a| above
+    100, |p| + |a|/b counts for |p|). With a `max_offset` below p, H is negative: an obligation to quote at a
+    loss.
 
     Args:
         intensity: fill intensity Λ of the offset.
