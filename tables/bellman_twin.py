@@ -64,14 +64,17 @@ def bellman_operator(problem: ProblemTwin, value: Numbers) -> tuple[Numbers, Num
         weight = flow.weight(q)
         worth = np.where(state.inside, weight * best.worth, 0.0)
         total, size = total + worth, size + np.abs(worth)
-        allowance = allowance + np.where(state.inside, weight * _worth_allowance(best, state), 0.0)
+        allowance = allowance + np.where(state.inside, weight * _worth_allowance(flow, best, state), 0.0)
     return total, _BOTH_SIDES * allowance, size
 
 
-def _worth_allowance(best: BestQuote, state: FlowState) -> Numbers:
+def _worth_allowance(flow: FlowTwin, best: BestQuote, state: FlowState) -> Numbers:
     """Rounding of H: of its exponents, ln Λ among them, and of p and δ*, which its slope passes on."""
-    exponent = np.where(np.isfinite(best.log_rate), np.abs(best.log_rate), 0.0)
     offset = np.nan_to_num(np.abs(best.offset))
+    with np.errstate(all="ignore"):
+        exponent = np.abs(best.log_rate) + flow.intensity.hazard(best.offset) * offset + flow.intensity.shift
+    exponent = np.where(np.isfinite(exponent), exponent, 0.0)
+    in_p = state.allowance / _BOTH_SIDES
     return ROUNDING * (8.0 + 4.0 * exponent) * np.abs(best.worth) + best.slope * (
-        state.allowance + 4.0 * ROUNDING * offset
+        in_p + 4.0 * ROUNDING * offset
     )

@@ -1,9 +1,13 @@
 """Is what a table claims of its distance to the optimum true? Derived again, and compared.
 
-The verifier proves bounds of its own. They may be somewhat looser than the claim, since two honest allowances
-for rounding differ: a claim passes when no proved bound exceeds `SLACK` times the larger of the claim and the
-share of rounding in it (what the same proof gives for a table without any error). The stored gain must lie in
-the claimed interval, and the proved interval must meet it.
+The verifier proves bounds of its own, and knows what share of each is rounding that any table would show, one
+without any error too. A claim stands where
+
+    proved ≤ claimed · SLACK + share of rounding
+
+so a table that passes is proved to be right within a quarter more than it claims, and rounding. (A quarter,
+for there are several boxes around a solution, and two proofs need not take the same.) The proved interval of
+the gain must lie in the claimed one, widened by as much, and the stored gain in the claimed one itself.
 """
 
 from collections.abc import Mapping
@@ -18,7 +22,7 @@ from quotegrid.tables.policy_table import PolicyTable
 from quotegrid.tables.problem_twin import ProblemTwin
 from quotegrid.tables.stationary_bounds import stationary_bounds
 
-SLACK = 4.0
+SLACK = 1.25
 _NAME = "certificate"
 
 
@@ -32,28 +36,39 @@ class Claim(NamedTuple):
     gain: tuple[float, float] | None
 
 
-def certificate_check(table: PolicyTable, problem: ProblemTwin) -> Check:
-    """Derive the certificate of a table again; the table must have passed `frame_checks`."""
+def certificate_check(table: PolicyTable, problem: ProblemTwin) -> tuple[Check, Bounds | None]:
+    """Derive the certificate of a table again, once it has passed `frame_checks`; the bounds, if any."""
     stated = table.certificate
     if stated.get("level") == "none":
         why = f"the table claims no distance to the optimum: {stated.get('reason', 'no reason is given')}"
-        return Check(_NAME, "not applicable", why)
+        return Check(_NAME, "not applicable", why), None
     if stated.get("level") != "A":
         level = stated.get("level")
-        return Check(_NAME, "fail", f"not verifiable: the verifier proves level A, the table claims {level}")
+        why = f"not verifiable: the verifier proves level A, the table claims {level}"
+        return Check(_NAME, "fail", why), None
     try:
         claim = read_claim(stated, table)
     except ValueError as error:
-        return Check(_NAME, "fail", str(error))
+        return Check(_NAME, "fail", str(error)), None
     try:
-        if problem.horizon == "finite":
-            bounds = finite_bounds(table, problem, claim.value)
-        else:
-            bounds = stationary_bounds(table, problem)
+        bounds = derived_bounds(table, problem, claim.value)
     except NotProvedError as error:
-        return Check(_NAME, "fail", f"nothing of what is claimed can be proved: {error}")
+        return Check(_NAME, "fail", f"nothing of what is claimed can be proved: {error}"), None
     objection = _objection(table, claim, bounds)
-    return Check(_NAME, "fail", objection) if objection else Check(_NAME, "pass", _proved(table, bounds))
+    if objection:
+        return Check(_NAME, "fail", objection), bounds
+    return Check(_NAME, "pass", f"what the table claims is proved, from {bounds.how}"), bounds
+
+
+def derived_bounds(table: PolicyTable, problem: ProblemTwin, claimed: float) -> Bounds:
+    """Bounds good enough to judge an error of the value of `claimed` (currency).
+
+    Raises:
+        NotProvedError: there are none.
+    """
+    if problem.horizon == "finite":
+        return finite_bounds(table, problem, claimed)
+    return stationary_bounds(table, problem)
 
 
 def read_claim(stated: Mapping[str, Any], table: PolicyTable) -> Claim:
@@ -86,7 +101,7 @@ def _objection(table: PolicyTable, claim: Claim, bounds: Bounds) -> str:
         ("quotes are right", price, claim.quote, bounds.quote, bounds.quote_rounding),
         ("the regret is", flow, claim.regret, bounds.regret, bounds.regret_rounding),
     ):
-        if not proved <= SLACK * max(claimed, rounding):
+        if not proved <= SLACK * claimed + rounding:
             return f"{what} within {claimed:.3g} {unit}, the table claims; only {proved:.3g} can be proved"
     if bounds.uncertain_ticks > claim.uncertain_ticks:
         found = bounds.uncertain_ticks
@@ -94,22 +109,10 @@ def _objection(table: PolicyTable, claim: Claim, bounds: Bounds) -> str:
     if claim.gain is None or bounds.gain is None or table.gain is None:
         return ""
     (low, high), (least, most) = claim.gain, bounds.gain
-    between = f"between {low:.15g} and {high:.15g} {flow}"
+    between = f"the gain is between {low:.15g} and {high:.15g} {flow}, the table claims"
     if not low <= table.gain <= high:
-        return f"the gain is {between}, the table claims; the one it states is {table.gain:.15g}"
-    if least > high or most < low:
-        return f"the gain is {between}, the table claims; it is from {least:.15g} to {most:.15g}"
-    if most - least > SLACK * max(high - low, bounds.regret_rounding):
-        return f"the gain is {between}, the table claims; only {least:.15g} to {most:.15g} can be proved"
+        return f"{between}; the one it states is {table.gain:.15g}"
+    room = (SLACK - 1.0) * (high - low) + bounds.regret_rounding
+    if least < low - room or most > high + room:
+        return f"{between}; what can be proved is from {least:.15g} to {most:.15g}"
     return ""
-
-
-def _proved(table: PolicyTable, bounds: Bounds) -> str:
-    worth = f"{table.price_unit} × unit"
-    sentence = f"proved again: value within {bounds.value:.2g} {worth}"
-    if bounds.gain is not None:
-        sentence += f", gain within {bounds.gain[1] - bounds.gain[0]:.2g} {worth} per {table.time_unit}"
-    sentence += f", quotes within {bounds.quote:.2g} {table.price_unit} of the optimum of this problem"
-    if bounds.uncertain_ticks:
-        sentence += f" but for {bounds.uncertain_ticks} ties between ticks"
-    return f"{sentence}; from {bounds.how}"

@@ -10,6 +10,8 @@ terms where the equation is linear (`linear_flow`), else from polynomials with p
 (`reintegration`). Either way its error is proved, and added.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +26,7 @@ from quotegrid.tables.reintegration import MOST_PIECES, Arrivals, reintegrate
 
 Numbers = NDArray[np.float64]
 
-_AIM = 0.5  # of the claimed error of the value, for the error of the scheme over all intervals
+_AIM = 0.1  # of the claimed error of the value, for the error of the scheme over all intervals
 _ONE_EVALUATION = 0.5  # `bellman_operator` allows for two evaluations, each with a reserve of two
 
 
@@ -44,9 +46,10 @@ def finite_bounds(table: PolicyTable, problem: ProblemTwin, claimed: float) -> B
     height = np.max(np.abs(table.value), axis=1)
     evaluation = lengths * np.maximum(allowance[1:], allowance[:-1])
     rounding = 2.0 * ROUNDING * (height[1:] + height[:-1]) + evaluation
-    arrivals, scheme, how = _arrivals(problem, bias[1:], lengths, _AIM * claimed / len(lengths) + rounding)
-    if scheme is None:  # what interpolation makes of the rounding of B
-        scheme, rounding = np.zeros(len(lengths)), rounding + (LEBESGUE - 1.0) * evaluation
+    found = interval_arrivals(problem, bias[1:], lengths, _AIM * claimed / len(lengths) + rounding)
+    arrivals = found.arrivals
+    if not found.by_series:  # what interpolation makes of the rounding of B
+        rounding = rounding + (LEBESGUE - 1.0) * evaluation
     defect = earlier - later - arrivals.rise
     error = arrivals.scheme_error + rounding
     if not np.isfinite(error).all():
@@ -60,26 +63,35 @@ def finite_bounds(table: PolicyTable, problem: ProblemTwin, claimed: float) -> B
     q = problem.lots * problem.lot_size
     wrong_end = float(np.max(np.abs(table.value[-1] - problem.terminal_value(q)))) + ROUNDING * height[-1] * 4
     value_error = wrong_end + _added_up(largest)
-    value_share = 4 * ROUNDING * height[-1] + _added_up(rounding + scheme)
+    own = rounding + (arrivals.scheme_error if found.by_series else 0.0)
+    value_share = 4 * ROUNDING * height[-1] + _added_up(own)
     radii = _radii(problem, 2 * wrong_end + _added_up(span))
     quote, uncertain = worst_quote(problem, bias, table.offset, radii)
     quote_share, _ = worst_quote(problem, bias, table.offset, _radii(problem, 2.0 * value_share))
     value, share = float(np.max(value_error)), float(np.max(value_share))
-    return Bounds(value, quote, 2.0 * value, uncertain, None, share, quote_share, 2.0 * share, how)
+    return Bounds(value, quote, 2.0 * value, uncertain, None, share, quote_share, 2.0 * share, found.how)
 
 
-def _arrivals(
+class IntervalArrivals(NamedTuple):
+    """Where the equation leads over each interval, and how that was found."""
+
+    arrivals: Arrivals
+    by_series: bool  # the error of the scheme is rounding, which any table would show
+    how: str
+
+
+def interval_arrivals(
     problem: ProblemTwin, later: Numbers, lengths: Numbers, aim: Numbers
-) -> tuple[Arrivals, Numbers | None, str]:
-    """Where the equation leads, the part of the scheme's error that is rounding, and how it was found."""
+) -> IntervalArrivals:
+    """Solve over `lengths` from the values `later` [interval, inventory], to proved errors of about `aim`."""
     decay = linear_decay(problem)
     if decay is not None:
         arrivals = linear_flow(problem, decay, later, lengths)
         if np.isfinite(arrivals.scheme_error).all():
-            how = "a series of positive terms over each interval"
-            return arrivals, arrivals.scheme_error, how
+            return IntervalArrivals(arrivals, True, "a series of positive terms over each interval")
     arrivals = reintegrate(problem, later, lengths, aim)
-    return arrivals, None, "polynomial paths over each interval, their defects bounded everywhere"
+    how = "polynomial paths over each interval, their defects bounded everywhere"
+    return IntervalArrivals(arrivals, False, how)
 
 
 def _added_up(parts: Numbers) -> Numbers:

@@ -50,6 +50,7 @@ class IntensityTwin(NamedTuple):
     default_min_offset: float | None = None  # the bound that holds where a problem gives none
     decay: float | None = None  # h where it is the same at all offsets
     knots: tuple[float, ...] = ()  # offsets where Λ is not analytic
+    shift: float = 0.0  # what is added to multiples of δ within ln Λ: its rounding is that of ln Λ, too
 
 
 def intensity_twin(stated: Mapping[str, Any]) -> IntensityTwin:
@@ -85,6 +86,7 @@ def logistic(A: float, a: float, b: float) -> IntensityTwin:
         arrival_rate=A,
         # up to Im bδ = π/2 the real part of e^{a + bδ} is not negative
         disc=lambda offset, _: _disc(offset, 0.5 * np.pi / b, b, b, 1.0),
+        shift=abs(a),
     )
 
 

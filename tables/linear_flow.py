@@ -5,8 +5,10 @@ w' = M w. In units of the stored values, w = e^{κθ̂} v with v = 1 at the stor
 
     v(i)' = κ ℓ(i) v(i) + Σ_f κ h_f(i) v(j),    h_f(i) = a_f C_f e^{-k_f p_f(i)},  the H of the stored values
 
-Adding c ≥ max κ|ℓ| to the diagonal makes every term of the power series of e^{(M + c)t} positive, so each of
-N operations errs by u of the result and nothing cancels: a relative error η of v is one of -ln(1 - η)/κ in θ.
+Adding c ≥ max κ|ℓ| to the diagonal makes every term of the power series of e^{(M + c)t} positive, so each
+operation errs by u of the result and nothing cancels. With F flows the n-th term has met (F + 4)n of them and
+N additions follow, so that a series errs by u((F + 4)n̄ + N), n̄ the mean of n with the terms as weights: for
+a long one its exponent. A relative error η of v is one of -ln(1 - η)/κ in θ.
 """
 
 import numpy as np
@@ -58,28 +60,33 @@ def linear_flow(problem: ProblemTwin, decay: float, start: Numbers, lengths: Num
     step = (lengths / chunks)[:, None]
     diagonal = (reward + shift) * step
     fills = [rate * step for rate in rates]
-    v, rise, terms = np.ones(start.shape), np.zeros((len(start), 1)), np.zeros(len(start))
+    v, rise, error = np.ones(start.shape), np.zeros((len(start), 1)), np.zeros(len(start))
+    terms = 0
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for number in range(int(np.max(chunks))):
             on = number < chunks
-            total, used = _series(v[on], diagonal[on], [fill[on] for fill in fills], after)
+            total, used, mean = _series(v[on], diagonal[on], [fill[on] for fill in fills], after)
             largest = np.max(total, axis=1, keepdims=True)
-            v[on], rise[on] = total / largest, rise[on] + np.log(largest) - shift * step[on]
-            terms[on] += used
-        # products and sums of a term, and the sum of terms; logarithms and shifts at each chunk
-        operations = (2.0 * len(problem.flows) + 6.0) * terms
-        level = np.abs(rise[:, 0]) + shift * lengths + 4.0 * chunks
-        grown = rise + np.log(v)
-        error = (ROUNDING * (operations + 4.0 * level + 4.0 * np.max(np.abs(grown), axis=1)) + _TAIL) / decay
-    sound = np.isfinite(grown).all(axis=1)
-    return Arrivals(grown / decay, np.where(sound, error, np.inf), int(np.sum(terms)))
+            grown = np.log(largest) - shift * step[on]
+            v[on], rise[on] = total / largest, rise[on] + grown
+            terms += used * int(np.sum(on))
+            # the series, the division, the two logarithms and their sums
+            size = np.abs(rise[on]) + np.abs(grown) + 2.0 * np.abs(np.log(largest)) + 2.0 * shift * step[on]
+            error[on] += (
+                ROUNDING * ((len(problem.flows) + 4.0) * mean + used + 2.0 + 2.0 * size[:, 0]) + _TAIL
+            )
+        found = rise + np.log(v)
+        error = (error + ROUNDING * (2.0 * np.max(np.abs(np.log(v)), axis=1) + np.abs(rise[:, 0]))) / decay
+    sound = np.isfinite(found).all(axis=1) & np.isfinite(error)
+    return Arrivals(found / decay, np.where(sound, error, np.inf), terms)
 
 
 def _series(
     v: Numbers, diagonal: Numbers, fills: list[Numbers], after: NDArray[np.int64]
-) -> tuple[Numbers, int]:
-    """Σ (P^n/n!) v for the positive matrix P, and how many terms it took."""
+) -> tuple[Numbers, int, Numbers]:
+    """Σ (P^n/n!) v for the positive matrix P, how many terms it took, and the largest mean n, [interval]."""
     total, term, number = v.copy(), v, 0
+    weighted = np.zeros(v.shape)
     while True:
         number += 1
         moved = diagonal * term
@@ -87,9 +94,10 @@ def _series(
             moved = moved + fill * term[:, to]
         before, term = np.max(term), moved / number
         total = total + term
+        weighted += number * term
         small = np.max(term, axis=1) <= _TAIL * np.min(total, axis=1)
         # once terms halve they do so at least as fast from there on, and the rest is no more than the last
         if bool(small.all()) and np.max(term) <= 0.5 * before:
-            return total, number
+            return total, number, np.max(weighted / total, axis=1)
         if number >= _MOST_OF_ONE_SERIES:  # entries too far apart: no error bound
-            return np.full(total.shape, np.nan), number
+            return np.full(total.shape, np.nan), number, np.full(len(total), np.nan)

@@ -42,7 +42,7 @@ NODES = -np.cos(np.pi * np.arange(DEGREE + 1) / DEGREE)  # the Chebyshev points 
 def _matrices() -> tuple[Numbers, Numbers, Numbers]:
     """From values at the nodes: Chebyshev coefficients, those of the integral from -1, its values there."""
     cheb = np.polynomial.chebyshev
-    coefficients: Numbers = np.linalg.inv(np.asarray(cheb.chebvander(NODES, DEGREE), dtype=np.float64))
+    coefficients = np.linalg.inv(cheb.chebvander(NODES, DEGREE)).astype(np.float64)
     integral: Numbers = np.stack([cheb.chebint(column, lbnd=-1.0) for column in coefficients.T], axis=1)
     rises: Numbers = cheb.chebvander(NODES, DEGREE + 1) @ integral
     return coefficients, integral, rises

@@ -1,14 +1,15 @@
 """The distance of a stationary table to the optimum, derived from nothing but the table and its problem.
 
-R = B(θ̂) - ρθ̂, widened by rounding, ε = max R - min R, τ bounds on the passage times to the target
-(`passage_times`):
+R = B(θ̂) - ρθ̂, widened by rounding, ε = max R - min R, τ bounds on the passage times to a state that the
+chain keeps coming back to (`passage_times`):
 
-    ergodic      min R ≤ g ≤ max R,    |θ̂ - θ| ≤ ε τ,             |e(i) - e(j)| ≤ ε max{τ(i), τ(j)}
+    ergodic      min R ≤ g ≤ max R,                               |e(i) - e(j)| ≤ ε max{τ(i), τ(j)}
     discounted   -max R/ρ ≤ e ≤ -min R/ρ,                         |e(i) - e(j)| ≤ ε min{1/ρ, τ(i) + τ(j)}
 
 The rates behind τ lie in a box of half-width r around the reservation offsets. When the differences that
 follow give |p̂ - p| < r everywhere, the solution lies in the box and all of this holds; the box is then taken
-as narrow as that. The regret of the stored quotes is max R - min B^π(θ̂) (over ρ), B^π their own operator.
+as narrow as that. The bias is 0 at the target in the table and in the solution, so its error is a difference,
+too. The regret of the stored quotes is max R - min B^π(θ̂) (over ρ), B^π their own operator.
 """
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from quotegrid.tables.bellman_twin import bellman_operator, flow_state
 from quotegrid.tables.bounds import Bounds, NotProvedError
 from quotegrid.tables.hamiltonian_twin import best_quote, stated_worth
-from quotegrid.tables.passage_times import destinations, slowest_passage
+from quotegrid.tables.passage_times import destinations, often_visited, slowest_passage
 from quotegrid.tables.policy_table import PolicyTable
 from quotegrid.tables.problem_twin import ProblemTwin
 from quotegrid.tables.quote_bounds import quote_bounds, worst_quote
@@ -42,8 +43,9 @@ def stationary_bounds(table: PolicyTable, problem: ProblemTwin) -> Bounds:
     least, most = float(np.min(residual - allowance)), float(np.max(residual + allowance))
     span, rounding = most - least, 2.0 * float(np.max(allowance))
     nothing = [np.zeros(value.shape) for _ in problem.flows]
-    nominal, _ = _passage_in_box(table, problem, nothing)
-    times, radii = _closed_box(table, problem, span, nominal)
+    to = often_visited(problem, _rates(table, problem, nothing)[1]) if problem.flows else 0
+    nominal, _ = _passage_in_box(table, problem, nothing, to)
+    times, radii = _closed_box(table, problem, span, nominal, to)
     quote, uncertain = worst_quote(problem, value, table.offset, radii)
     least_radii = _radii(problem, rounding, nominal, table)
     quote_rounding, _ = worst_quote(problem, value, table.offset, least_radii)
@@ -76,14 +78,17 @@ def _loss(table: PolicyTable, problem: ProblemTwin) -> float:
 
 
 def _closed_box(
-    table: PolicyTable, problem: ProblemTwin, span: float, nominal: Numbers | None
+    table: PolicyTable, problem: ProblemTwin, span: float, nominal: Numbers | None, to: int
 ) -> tuple[Numbers | None, list[Numbers]]:
     """Passage times and radii of a box in which the solution must lie."""
     if nominal is None and problem.discount_rate == 0.0:
-        raise NotProvedError("the target inventory is not reached from every other one")
+        raise NotProvedError(
+            f"an inventory of {problem.lots[to]:g} lots, where the chain is most often, is not reached from "
+            "every other one"
+        )
     radii = [_WIDER * radius for radius in _radii(problem, span, nominal, table)]
     for _ in range(_ROUNDS):
-        times, proved = _passage_in_box(table, problem, radii)
+        times, proved = _passage_in_box(table, problem, radii, to)
         if not proved:
             break
         found = _radii(problem, span, times, table)
@@ -94,19 +99,25 @@ def _closed_box(
 
 
 def _passage_in_box(
-    table: PolicyTable, problem: ProblemTwin, radii: list[Numbers]
+    table: PolicyTable, problem: ProblemTwin, radii: list[Numbers], to: int
 ) -> tuple[Numbers | None, bool]:
-    """Bounds on the passage times in a box; a discounted problem can do without."""
+    """Bounds on the passage times to state `to` in a box; a discounted problem can do without."""
     if not problem.flows:
         return None, problem.discount_rate > 0.0
+    lowest, highest = _rates(table, problem, radii)
+    finite = bool(np.isfinite(highest).all())
+    times = slowest_passage(problem, lowest, highest, to) if finite else None
+    return times, times is not None or problem.discount_rate > 0.0
+
+
+def _rates(table: PolicyTable, problem: ProblemTwin, radii: list[Numbers]) -> tuple[Numbers, Numbers]:
+    """The lowest and the highest rates in a box, [flow, inventory], per time."""
     bounds = [
         quote_bounds(problem, flow, table.value, table.offset[..., number], radius)
         for number, (flow, radius) in enumerate(zip(problem.flows, radii, strict=True))
     ]
     lowest = np.stack([bound.lowest_rate for bound in bounds])
-    highest = np.stack([bound.highest_rate for bound in bounds])
-    times = slowest_passage(problem, lowest, highest) if np.isfinite(highest).all() else None
-    return times, times is not None or problem.discount_rate > 0.0
+    return lowest, np.stack([bound.highest_rate for bound in bounds])
 
 
 def _radii(problem: ProblemTwin, span: float, times: Numbers | None, table: PolicyTable) -> list[Numbers]:

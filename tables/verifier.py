@@ -1,19 +1,24 @@
 """The independent verifier: is this file a table that can be trusted?
 
-Four groups of checks, none of which shares code with the models or the solver:
+    python -m quotegrid.tables.verifier TABLE          exit code 0 where it passed, 1 where not
+
+needs NumPy and SciPy, for a NetCDF archive also h5netcdf. Five groups of checks, none of which shares code
+with the models or the solver:
 
     integrity     container, content hash, canonical bytes, the problem's own hash
     invariants    what any table of this problem must show (`invariants`)
     equation      each quote is the best one for the stored values; ergodic and discounted values solve theirs
-    certificate   the claimed distance to the optimum, derived again
+    lookup        what linear lookup between the stored times adds (`lookup_error_check`)
+    certificate   the claimed distance to the optimum, derived again (`certificate_check`)
 
 `verify` never raises for what it finds in a file: every finding is a named check with a sentence, and a table
 passes when no check fails. What cannot be checked is said, and where that concerns the problem itself it is a
-failure: "not verifiable".
+failure: "not verifiable". What was proved follows the checks (`proof_text`).
 """
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +35,10 @@ from quotegrid.tables.frame import frame_checks, statement_checks
 from quotegrid.tables.hamiltonian_twin import best_quote, quote_scale
 from quotegrid.tables.intensity_twins import NotVerifiableError
 from quotegrid.tables.invariants import invariant_checks
+from quotegrid.tables.lookup_error_check import lookup_error_check
 from quotegrid.tables.policy_table import PolicyTable
 from quotegrid.tables.problem_twin import ProblemTwin
+from quotegrid.tables.proof_text import proof_lines
 from quotegrid.tables.safetensors_file import read_safetensors, safetensors_bytes
 from quotegrid.tables.table_error import TableError
 
@@ -52,6 +59,7 @@ class Verification:
 
     path: str
     checks: tuple[Check, ...]
+    proof: tuple[str, ...] = ()  # what was proved, as lines
 
     @property
     def passed(self) -> bool:
@@ -64,11 +72,11 @@ class Verification:
         return tuple(check for check in self.checks if check.outcome == "fail")
 
     def __str__(self) -> str:
-        """One line for each check and one for the verdict."""
+        """One line for each check, what was proved, and one line for the verdict."""
         width = max(len(check.name) for check in self.checks)
         lines = [f"{check.outcome:<14}  {check.name:<{width}}  {check.sentence}" for check in self.checks]
         counts = f"{len(self.failures)} of {len(self.checks)} checks failed"
-        return "\n".join([*lines, f"{self.path}: {'passed' if self.passed else counts}"])
+        return "\n".join([*lines, *self.proof, f"{self.path}: {'passed' if self.passed else counts}"])
 
 
 def verify(path: str | os.PathLike[str]) -> Verification:
@@ -98,15 +106,17 @@ def verify(path: str | os.PathLike[str]) -> Verification:
                 "the file holds this table in other bytes than FORMAT.md prescribes",
             )
         )
-    return Verification(where, (*read, *verify_table(table)))
+    found = verify_table(table)
+    return Verification(where, (*read, *found.checks), found.proof)
 
 
-def verify_table(table: PolicyTable) -> tuple[Check, ...]:
+def verify_table(table: PolicyTable, where: str = "the table") -> Verification:
     """The checks on what a table says, wherever it came from."""
-    return tuple(_table_checks(table))
+    proof: list[str] = []
+    return Verification(where, tuple(_table_checks(table, proof)), tuple(proof))
 
 
-def _table_checks(table: PolicyTable) -> Iterator[Check]:
+def _table_checks(table: PolicyTable, proof: list[str]) -> Iterator[Check]:
     yield _problem_hash(table)
     try:
         problem = ProblemTwin.from_json(table.problem_json)
@@ -123,7 +133,11 @@ def _table_checks(table: PolicyTable) -> Iterator[Check]:
         yield from invariant_checks(table, problem)
         yield _best_quotes(table, problem)
         yield _bellman_equation(table, problem)
-        yield certificate_check(table, problem)
+        yield lookup_error_check(table, problem)
+        check, bounds = certificate_check(table, problem)
+        if check.outcome == "pass" and bounds is not None:
+            proof += proof_lines(table, problem, bounds)
+        yield check
 
 
 def _problem_hash(table: PolicyTable) -> Check:
@@ -215,3 +229,21 @@ def _bellman_equation(table: PolicyTable, problem: ProblemTwin) -> Check:
         f"the residual is {float(np.max(residual)):.2g} {unit}, stated {table.residual:.2g} plus rounding",
         f"the stated residual {table.residual:.3g} {unit} is no solution: it may be {largest:.3g} at most",
     )
+
+
+def main(arguments: list[str]) -> int:
+    """Verify the table named on the command line and print what was found."""
+    if len(arguments) != 1:
+        print("usage: python -m quotegrid.tables.verifier TABLE", file=sys.stderr)
+        return 2
+    try:
+        found = verify(arguments[0])
+    except OSError as error:
+        print(f"{arguments[0]}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    print(found)
+    return 0 if found.passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -43,7 +43,7 @@ def with_problem(table: PolicyTable, tree: dict[str, Any]) -> PolicyTable:
 
 
 def test_true_solutions_pass(problem_name: str, solved) -> None:
-    checks = verify_table(solved(problem_name))
+    checks = verify_table(solved(problem_name)).checks
     assert failed(checks) == {}
     assert outcome(checks, "best quotes") == "pass"
     assert outcome(checks, "off where it must be") == "pass"
@@ -52,7 +52,7 @@ def test_true_solutions_pass(problem_name: str, solved) -> None:
 def test_what_applies_is_checked(solved) -> None:
     """Nothing hides behind "not applicable": where each check is made, and why not elsewhere."""
     by_problem = {
-        name: {check.name: check.outcome for check in verify_table(solved(name))}
+        name: {check.name: check.outcome for check in verify_table(solved(name)).checks}
         for name in ("glft", "bounds", "tick", "ladder", "finite", "discounted", "market-orders", "fills")
     }
     assert by_problem["glft"] == {
@@ -70,6 +70,7 @@ def test_what_applies_is_checked(solved) -> None:
         "terminal value": "not applicable",
         "best quotes": "pass",
         "Bellman equation": "pass",
+        "lookup between times": "not applicable",
         "certificate": "not applicable",
     }
     passing = {
@@ -78,6 +79,7 @@ def test_what_applies_is_checked(solved) -> None:
         "order of quotes": {"glft", "tick", "finite", "discounted", "fills"},
         "bias at the target": {"glft", "bounds", "tick", "ladder", "market-orders", "fills"},
         "terminal value": {"finite"},
+        "lookup between times": {"finite"},
         "Bellman equation": set(by_problem) - {"finite"},
     }
     for check, names in passing.items():
@@ -405,7 +407,7 @@ FAULTS: list[tuple[str, Fault, str, str]] = [
     ("name", "fault", "check", "words"), FAULTS, ids=[f"{f[0]}-{f[1].__name__}-{f[2]}" for f in FAULTS]
 )
 def test_planted_faults_are_found(name: str, fault: Fault, check: str, words: str, solved) -> None:
-    found = failed(verify_table(fault(solved(name))))
+    found = failed(verify_table(fault(solved(name))).checks)
     assert check in found
     assert words in found[check]
 
@@ -415,7 +417,7 @@ def test_faults_by_hundredths_of_the_promised_accuracy_pass(solved) -> None:
     promise.
     """
     table = solved("glft")
-    assert failed(verify_table(with_numbers(table, offset=table.offset + 1e-10))) == {}
+    assert failed(verify_table(with_numbers(table, offset=table.offset + 1e-10)).checks) == {}
 
 
 def test_rounded_residuals_are_no_faults(problem_name: str, solved) -> None:
@@ -424,19 +426,19 @@ def test_rounded_residuals_are_no_faults(problem_name: str, solved) -> None:
     value = table.value * (1 + np.finfo(float).eps)
     if table.times is not None:
         value[-1] = table.value[-1]
-    assert failed(verify_table(with_numbers(table, value=value))) == {}
+    assert failed(verify_table(with_numbers(table, value=value)).checks) == {}
 
 
 def test_not_verifiable(solved) -> None:
     table = solved("glft")
     tree = json.loads(table.problem_json)
     tree["flow"][0]["intensity"] = {"kind": "cauchy", "A": 1.0}
-    assert failed(verify_table(with_problem(table, tree))) == {
+    assert failed(verify_table(with_problem(table, tree)).checks) == {
         "problem": "not verifiable: the verifier knows no intensity of kind 'cauchy'; "
         "known: exponential, logistic, power, linear, table"
     }
     hedged = dataclasses.replace(table, hedge_rate=np.zeros((9, 1)))
-    assert failed(verify_table(hedged)) == {
+    assert failed(verify_table(hedged).checks) == {
         "problem": "not verifiable: the verifier knows no hedging and no market orders"
     }
 
@@ -445,7 +447,7 @@ def test_problems_may_say_where_they_come_from(solved) -> None:
     """Provenance travels in the problem and is no part of its hash."""
     table = solved("glft")
     tree = json.loads(table.problem_json) | {"provenance": {"source": "by hand"}}
-    assert failed(verify_table(dataclasses.replace(table, problem_json=canonical_json(tree)))) == {}
+    assert failed(verify_table(dataclasses.replace(table, problem_json=canonical_json(tree))).checks) == {}
 
 
 @pytest.fixture(params=["table.safetensors", "table.nc"])
