@@ -270,7 +270,7 @@ def test_where_the_best_offset_is_a_knot(name, knots):
 
 
 @pytest.mark.parametrize(
-    "quotes", [(2.5, None, None), (-3.0, 0.4, None), (2.5, None, 0.25), (-3.0, 0.4, 0.25)]
+    "quotes", [(1.6, None, None), (-3.0, 0.4, None), (1.6, None, 0.25), (-3.0, 0.4, 0.25)]
 )
 def test_beyond_the_bounds_the_intensity_need_not_be_fair(quotes):
     """A slow segment between two fast ones: there the first-order condition has other roots."""
