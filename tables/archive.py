@@ -26,7 +26,6 @@ from quotegrid.tables.table_error import TableError
 from quotegrid.tables.table_parts import table_of_parts
 
 _LABELS = ("name", "side", "size", "symbol")  # coordinates along the axis of flows
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 METADATA = "quotegrid"  # the attribute that holds the metadata entry, as in the runtime file
 
 
@@ -179,12 +178,6 @@ def read_archive(path: str | os.PathLike[str]) -> PolicyTable:
             "it was changed after it was written; write the table again",
         )
     return table
-
-
-def is_archive(path: str | os.PathLike[str]) -> bool:
-    """Whether a file starts as NetCDF 4 files do."""
-    with open(path, "rb") as file:
-        return file.read(len(_SIGNATURE)) == _SIGNATURE
 
 
 def _opened(file: Any, where: str) -> h5netcdf.File:

@@ -1,9 +1,10 @@
 """The independent verifier: is this file a table that can be trusted?
 
+    pip install numpy scipy && pip install --no-deps quotegrid
     python -m quotegrid.tables.verifier TABLE          exit code 0 where it passed, 1 where not
 
-needs NumPy and SciPy, for a NetCDF archive also h5netcdf. Five groups of checks, none of which shares code
-with the models or the solver:
+is all it takes (for a NetCDF archive also h5netcdf). Five groups of checks, none of which shares code with
+the models or the solver:
 
     integrity     container, content hash, canonical bytes, the problem's own hash
     invariants    what any table of this problem must show (`invariants`)
@@ -26,11 +27,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from quotegrid.tables.archive import is_archive, read_archive
 from quotegrid.tables.bellman_twin import ROUNDING, bellman_operator, flow_state
 from quotegrid.tables.canonical_json import canonical_json, read_strict_json
 from quotegrid.tables.certificate_check import certificate_check
 from quotegrid.tables.check import Check, at_state, first_state, judged
+from quotegrid.tables.container import is_archive
 from quotegrid.tables.frame import frame_checks, statement_checks
 from quotegrid.tables.hamiltonian_twin import best_quote, quote_scale
 from quotegrid.tables.intensity_twins import NotVerifiableError
@@ -88,7 +89,7 @@ def verify(path: str | os.PathLike[str]) -> Verification:
     where = os.fspath(path)
     archive = is_archive(path)
     try:
-        table = read_archive(path) if archive else read_safetensors(path)
+        table = _read_archive(path) if archive else read_safetensors(path)
     except TableError as error:
         return Verification(where, (Check("container", "fail", str(error)),))
     kind = "NetCDF archive" if archive else "runtime file"
@@ -108,6 +109,18 @@ def verify(path: str | os.PathLike[str]) -> Verification:
         )
     found = verify_table(table)
     return Verification(where, (*read, *found.checks), found.proof)
+
+
+def _read_archive(path: str | os.PathLike[str]) -> PolicyTable:
+    try:
+        from quotegrid.tables.archive import read_archive
+    except ModuleNotFoundError as error:
+        raise TableError(
+            "archive-unreadable",
+            f"{os.fspath(path)}: NetCDF archives are read with {error.name}, which is not installed here; "
+            f"install it, or verify the runtime file (.safetensors) of the same table",
+        ) from None
+    return read_archive(path)
 
 
 def verify_table(table: PolicyTable, where: str = "the table") -> Verification:

@@ -12,8 +12,9 @@ import pytest
 import xarray
 
 from quotegrid.tables import PolicyTable, TableError
-from quotegrid.tables.archive import is_archive, read_archive, write_archive
+from quotegrid.tables.archive import read_archive, write_archive
 from quotegrid.tables.canonical_json import canonical_json
+from quotegrid.tables.container import is_archive
 from quotegrid.tables.dataset import to_xarray
 from quotegrid.tables.safetensors_file import safetensors_bytes, table_of_bytes
 

@@ -138,6 +138,9 @@ def test_certificates_of_the_solver_are_proved_again(name: str, table_of: TableO
     assert found.failures == ()
     assert found.proof[0] == "Proved, of the problem stored in the table:"
     assert next(check.outcome for check in found.checks if check.name == "certificate") == "pass"
+    screen = str(found).splitlines()
+    assert len(screen) <= 30
+    assert max(map(len, screen)) <= 140
     # what is proved is no weaker than what is claimed, and rounding
     bounds = derived_bounds(table, twin_of(table), table.certificate["value_error"])
     assert bounds.value_rounding <= 1e-12

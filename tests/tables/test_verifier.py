@@ -18,7 +18,7 @@ from quotegrid.tables.canonical_json import canonical_json
 from quotegrid.tables.check import Check
 from quotegrid.tables.policy_table import canonical_numbers
 from quotegrid.tables.safetensors_file import safetensors_bytes
-from quotegrid.tables.verifier import Verification, verify, verify_table
+from quotegrid.tables.verifier import Verification, main, verify, verify_table
 
 
 def failed(checks: tuple[Check, ...]) -> dict[str, str]:
@@ -509,13 +509,59 @@ def test_strangers(tmp_path: Path) -> None:
         verify(tmp_path / "none")
 
 
-def test_needs_neither_jax_nor_pydantic(path: Path) -> None:
-    code = (
-        "import sys\n"
-        "for name in ('jax', 'jaxlib', 'jaxtyping', 'pydantic', 'xarray', 'typer', 'rich'):\n"
-        "    sys.modules[name] = None\n"
-        "from quotegrid.tables.verifier import verify\n"
-        "sys.exit(0 if verify(sys.argv[1]).passed else 1)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+ONLY_NUMPY_AND_SCIPY = """
+import runpy, sys
+for name in 'jax jaxlib jaxtyping pydantic xarray typer rich h5netcdf h5py tomlkit matplotlib'.split():
+    sys.modules[name] = None
+sys.argv[0] = 'verifier'
+runpy.run_module('quotegrid.tables.verifier', run_name='__main__')
+"""
+
+
+def run_without_the_rest(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """`python -m quotegrid.tables.verifier` where nothing but NumPy and SciPy is installed."""
+    command = [sys.executable, "-c", ONLY_NUMPY_AND_SCIPY, *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_needs_only_numpy_and_scipy(tmp_path: Path, solved) -> None:
+    path = tmp_path / "table.safetensors"
+    write_safetensors(solved("glft"), path)
+    done = run_without_the_rest(str(path))
     assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"{path}: passed"
+    write_safetensors(stale_value(solved("glft")), path)
+    failing = run_without_the_rest(str(path))
+    assert failing.returncode == 1
+    assert failing.stdout.splitlines()[-1].startswith(f"{path}: 2 of ")
+
+
+def test_archives_need_their_library(tmp_path: Path, solved) -> None:
+    path = tmp_path / "table.nc"
+    write_archive(solved("glft"), path)
+    done = run_without_the_rest(str(path))
+    assert done.returncode == 1
+    assert "are read with h5netcdf, which is not installed here; install it, or verify" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "usage: python -m quotegrid.tables.verifier TABLE"),
+        (("a", "b"), "usage: "),
+        (("/no/such/table",), "/no/such/table: No such file or directory"),
+    ],
+)
+def test_command_line_of_the_module(
+    arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(list(arguments)) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_the_report_fits_one_screen(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Checks, proof, verdict: no more than 32 lines of no more than 132 characters, and exit codes."""
+    assert main([str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 32
+    assert max(map(len, lines)) <= 132
