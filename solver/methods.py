@@ -8,6 +8,9 @@ implicit-euler       finite, any equation; first order, the reference
 
 from typing import NamedTuple
 
+import numpy as np
+from jaxtyping import Bool, Float
+
 from quotegrid.models.problem import Fault, Problem, ProblemError
 
 POLICY_ITERATION = "policy-iteration"
@@ -62,22 +65,36 @@ def _unfit(sentence: str) -> ProblemError:
     return ProblemError([Fault("numerics.method", sentence)])
 
 
+def obstacle_to_linearity(problem: Problem) -> str | None:
+    """What in a problem's structure keeps its finite-horizon equation from being linear in exp(κθ).
+
+    None: nothing does, and it is linear where all flows have the same κ.
+    """
+    for flow in problem.one_sided_flows():
+        if flow.intensity.constant_hazard() is None:
+            return f"the intensity of {flow.label} is not exponential"
+        if flow.tick is not None:
+            return f"{flow.label} quotes on ticks"
+        if flow.min_offset is not None or flow.max_offset is not None:
+            return f"the offsets of {flow.label} are bounded"
+    return None if problem.one_sided_flows() else "there are no fills"
+
+
 def linear_decay(problem: Problem) -> tuple[float | None, str]:
     """κ = k/(z m) if the finite-horizon equation is linear in exp(κθ); otherwise None and what stands against
     it.
     """
-    decays: list[float] = []
-    for flow in problem.one_sided_flows():
-        hazard = flow.intensity.constant_hazard()
-        if hazard is None:
-            return None, f"the intensity of {flow.label} is not exponential"
-        if flow.tick is not None:
-            return None, f"{flow.label} quotes on ticks"
-        if flow.min_offset is not None or flow.max_offset is not None:
-            return None, f"the offsets of {flow.label} are bounded"
-        decays.append(float(hazard) / (float(flow.units) * float(flow.multiplier)))
-    if not decays:
-        return None, "there are no fills"
-    if max(decays) - min(decays) > _SAME * max(decays):
+    obstacle = obstacle_to_linearity(problem)
+    if obstacle is not None:
+        return None, obstacle
+    flows = problem.one_sided_flows()
+    hazards = np.array([flow.intensity.constant_hazard() for flow in flows], float)
+    decays = hazards / np.array([flow.units * flow.multiplier for flow in flows], float)
+    if not same_decay(decays[None])[0]:
         return None, "the flows differ in k per unit of size"
-    return decays[0], ""
+    return float(decays[0]), ""
+
+
+def same_decay(decays: Float[np.ndarray, "lane flow"]) -> Bool[np.ndarray, " lane"]:
+    """Are the κ of all flows one, but for rounding?"""
+    return np.ptp(decays, axis=-1) <= _SAME * np.max(decays, axis=-1)

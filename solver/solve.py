@@ -22,10 +22,10 @@ from quotegrid.models.problem import (
     problem_hash,
 )
 from quotegrid.solver.discretise import inventory_lattices
-from quotegrid.solver.finite_horizon import solve_finite
-from quotegrid.solver.methods import IMPLICIT_EULER, choose_method
+from quotegrid.solver.finite_horizon import FiniteResult, solve_finite
+from quotegrid.solver.methods import IMPLICIT_EULER, Choice, choose_method
 from quotegrid.solver.solution import FlowLabel, Solution
-from quotegrid.solver.stationary import solve_stationary
+from quotegrid.solver.stationary import StationaryResult, solve_stationary
 from quotegrid.solver.status import SolveError, Status
 
 
@@ -56,40 +56,56 @@ def solve(
     numerics = Numerics() if numerics is None else numerics
     table = TableRequest() if table is None else table
     progress = _ignore if progress is None else progress
-    misfits = [fault.below("table") for fault in table.misfits(problem.horizon)]
-    if misfits:
-        raise ProblemError(misfits)
-    choice = choose_method(problem, numerics.method)
+    choice = check_requests(problem, numerics, table)
     with jax.enable_x64(True):
-        leaves = _parameters(problem)
+        leaves = parameters(problem)
         if problem.horizon.kind == "finite":
             result = solve_finite(leaves, choice, numerics, table, progress)
-            choice, status, notes = result.choice, result.status, ()
-            if choice.method == IMPLICIT_EULER and result.lookup_error is not None:
-                notes = (
-                    f"First order in time: the steps' errors add up to about {result.defect:.2g} in value.",
-                )
-            found: dict[str, Any] = {
-                "times": result.times,
-                "gain": None,
-                "residual": result.defect,
-                "iterations": result.steps,
-                "lookup_error": result.lookup_error,
-            }
         else:
             result = solve_stationary(leaves, numerics)
             progress(1.0)
-            status, notes = result.status, result.notes
-            found = {
-                "times": None,
-                "gain": result.gain,
-                "residual": result.residual,
-                "iterations": result.iterations,
-                "lookup_error": None,
-            }
-        notes = (*notes, *_remarks(problem, leaves, result.offset))
+        solution = assemble(problem, leaves, choice, result)
+    if throw and solution.status is not Status.CONVERGED:
+        raise SolveError(
+            " ".join([f"{solution.status}: {solution.status.sentence}", *solution.notes]), solution
+        )
+    return solution
+
+
+def check_requests(problem: Problem, numerics: Numerics, table: TableRequest) -> Choice:
+    """The method for a problem; ProblemError if a request does not fit it."""
+    misfits = [fault.below("table") for fault in table.misfits(problem.horizon)]
+    if misfits:
+        raise ProblemError(misfits)
+    return choose_method(problem, numerics.method)
+
+
+def assemble(
+    problem: Problem, leaves: Problem, choice: Choice, result: FiniteResult | StationaryResult
+) -> Solution:
+    """The solution of a problem (`leaves`: the same with float64 arrays) from what a solver found."""
+    if isinstance(result, FiniteResult):
+        choice, notes = result.choice, ()
+        if choice.method == IMPLICIT_EULER and result.lookup_error is not None:
+            notes = (f"First order in time: the steps' errors add up to about {result.defect:.2g} in value.",)
+        found: dict[str, Any] = {
+            "times": result.times,
+            "gain": None,
+            "residual": result.defect,
+            "iterations": result.steps,
+            "lookup_error": result.lookup_error,
+        }
+    else:
+        notes = result.notes
+        found = {
+            "times": None,
+            "gain": result.gain,
+            "residual": result.residual,
+            "iterations": result.iterations,
+            "lookup_error": None,
+        }
     lattices = inventory_lattices(problem)
-    solution = Solution(
+    return Solution(
         problem_json=canonical_json(problem),
         problem_hash=problem_hash(problem),
         package_version=version("quotegrid"),
@@ -101,24 +117,21 @@ def solve(
         flows=tuple(FlowLabel(f.name, f.side, f.size, f.asset) for f in problem.one_sided_flows()),
         value=result.value,
         offset=result.offset,
-        status=status,
+        status=result.status,
         method=choice.method,
         method_reason=choice.reason,
         certificate=result.certificate.summary(),
         offset_error=result.certificate.offset_error,
-        notes=notes,
+        notes=(*notes, *_remarks(problem, leaves, result.offset)),
         **found,
     )
-    if throw and status is not Status.CONVERGED:
-        raise SolveError(" ".join([f"{status}: {status.sentence}", *notes]), solution)
-    return solution
 
 
 def _ignore(_: float) -> None:
     """Nobody watches."""
 
 
-def _parameters(problem: Problem) -> Problem:
+def parameters(problem: Problem) -> Problem:
     """The numbers as float64 arrays, without what is only about the problem (new texts compile again)."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), problem.essence())
 

@@ -1,7 +1,8 @@
 """Stationary problems on the host: policy iteration, and a diagnosis where it does not converge."""
 
+from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from quotegrid.solver.certificate import Certificate, not_certified
 from quotegrid.solver.chain import ControlledChain, in_problem_order, stays_inside
 from quotegrid.solver.discretise import Lattice, discretise, inventory_lattices
 from quotegrid.solver.policy_iteration import StationarySolution, policy_iteration
-from quotegrid.solver.stationary_certificate import certify_stationary
+from quotegrid.solver.stationary_certificate import StationaryBounds, certificate_of, stationary_bounds
 from quotegrid.solver.status import Status
 
 
@@ -33,16 +34,34 @@ class StationaryResult(NamedTuple):
 def solve_stationary(problem: Problem, numerics: Numerics) -> StationaryResult:
     """Policy iteration for `problem` (leaves float64); runs with double precision on."""
     ergodic = problem.horizon.kind == "ergodic"
-    found, ceiling, representable = jax.tree.map(
-        np.asarray, _kernel(problem, jnp.asarray(numerics.tolerance, float), ergodic)
-    )
-    status, notes = Status.CONVERGED, ()
+    found = jax.tree.map(np.asarray, _kernel(problem, jnp.asarray(numerics.tolerance, float), ergodic))
+    return _result(problem, found, ergodic)
+
+
+def solve_stationary_lanes(
+    lanes: Problem, problems: Sequence[Problem], numerics: Numerics
+) -> list[StationaryResult]:
+    """The same for many problems of one structure; the leaves of `lanes` have a first axis of lanes, of which
+    there may be more than problems.
+    """
+    ergodic = problems[0].horizon.kind == "ergodic"
+    found = jax.tree.map(np.asarray, _lanes_kernel(lanes, jnp.asarray(numerics.tolerance, float), ergodic))
+    return [
+        _result(problem, jax.tree.map(lambda x, lane=lane: x[lane], found), ergodic)
+        for lane, problem in enumerate(problems)
+    ]
+
+
+def _result(problem: Problem, kernel: Any, ergodic: bool) -> StationaryResult:
+    found, status, notes = kernel.solution, Status.CONVERGED, ()
     if bool(found.converged):
-        certificate = certify_stationary(problem, found.bias, found.level)
+        certificate = certificate_of(kernel.bounds, None if ergodic else float(problem.discount_rate()))
     else:
         certificate = not_certified("the solve did not converge")
         status, notes = (
-            _diagnosis(problem, found, ceiling, ergodic) if representable else (Status.BADLY_SCALED, ())
+            _diagnosis(problem, found, kernel.ceiling, ergodic)
+            if kernel.representable
+            else (Status.BADLY_SCALED, ())
         )
     return StationaryResult(
         value=found.bias + found.level,
@@ -56,10 +75,24 @@ def solve_stationary(problem: Problem, numerics: Numerics) -> StationaryResult:
     )
 
 
+class _Found(NamedTuple):
+    solution: StationarySolution
+    bounds: StationaryBounds
+    ceiling: Array
+    representable: Array
+
+
 @partial(jax.jit, static_argnums=2)
-def _kernel(problem: Problem, tolerance: Array, ergodic: bool) -> tuple[StationarySolution, Array, Array]:
+def _kernel(problem: Problem, tolerance: Array, ergodic: bool) -> _Found:
     chain = discretise(problem)
-    return policy_iteration(chain, ergodic, tolerance), most_earned(chain), chain.representable
+    solution = policy_iteration(chain, ergodic, tolerance)
+    bounds = stationary_bounds(chain, solution.bias, solution.level, ergodic)
+    return _Found(solution, bounds, most_earned(chain), chain.representable)
+
+
+@partial(jax.jit, static_argnums=2)
+def _lanes_kernel(lanes: Problem, tolerance: Array, ergodic: bool) -> _Found:
+    return jax.vmap(lambda problem: _kernel(problem, tolerance, ergodic))(lanes)
 
 
 def most_earned(chain: ControlledChain) -> Float[Array, "*state"]:

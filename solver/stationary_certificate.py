@@ -21,15 +21,13 @@ never reach the wall). τ is accepted only if 1 + max_λ L_λ τ - ρτ ≤ 0 of
 whatever way it was found.
 """
 
-from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from quotegrid.models.problem import Problem
 from quotegrid.solver.bellman import greedy_policy
 from quotegrid.solver.certificate import (
     UNIT_ROUNDOFF,
@@ -40,7 +38,6 @@ from quotegrid.solver.certificate import (
     rounding_allowance,
 )
 from quotegrid.solver.chain import ControlledChain, destination, in_problem_order
-from quotegrid.solver.discretise import discretise
 from quotegrid.solver.linear_systems import factorise_passage, solve_factored, well_visited
 
 _ROUNDS = 7  # attempts at closing the box, each with a wider one, and the answer
@@ -69,43 +66,30 @@ class _Attempt(NamedTuple):
     attempts: Array
 
 
-def certify_stationary(
-    problem: Problem, bias: Float[np.ndarray, "*state"], level: Float[np.ndarray, ""]
-) -> Certificate:
-    """Bound the distance of bias + level (0 when ergodic) and the greedy quotes to the optimum.
-
-    Runs with double precision on.
-    """
-    ergodic = problem.horizon.kind == "ergodic"
-    bounds = jax.tree.map(np.asarray, _kernel(problem, jnp.asarray(bias), jnp.asarray(level), ergodic))
+def certificate_of(bounds: Any, rate: float | None) -> Certificate:
+    """What a `StationaryBounds` of NumPy arrays proves; `rate` is the discount rate, None if ergodic."""
     if not bounds.closed:
         return not_certified("the residual is too large for the box around the solution to close")
     least, most = float(bounds.least), float(bounds.most)
     quotes = bounds.quotes
     certain = np.where(quotes.ambiguous, 0.0, quotes.error)
-    regret = most - least if ergodic else (most - least) / float(problem.discount_rate())
     return Certificate(
         level="A",
         statement="proved for this chain: Bellman residuals, mean hitting times over all rates that these "
         "allow, rounding included",
         value_error=float(bounds.value_error),
-        gain_interval=(least, most) if ergodic else None,
+        gain_interval=(least, most) if rate is None else None,
         quote_error=float(np.max(certain, initial=0.0)),
         uncertain_ticks=int(np.sum(quotes.ambiguous)),
-        regret=regret,
+        regret=most - least if rate is None else (most - least) / rate,
         offset_error=np.moveaxis(quotes.error, 0, -1),
     )
-
-
-@partial(jax.jit, static_argnums=3)
-def _kernel(problem: Problem, bias: Array, level: Array, ergodic: bool) -> StationaryBounds:
-    return stationary_bounds(discretise(problem), bias, level, ergodic)
 
 
 def stationary_bounds(
     chain: ControlledChain, bias: Float[Array, "*state"], level: Float[Array, ""], ergodic: bool
 ) -> StationaryBounds:
-    """The theorem above for θ̂ = bias + level; traceable."""
+    """The theorem above for θ̂ = bias + level (0 when ergodic) and its greedy quotes; traceable."""
     policy = greedy_policy(chain, bias)
     discount = jnp.zeros(()) if ergodic else chain.discount
     allowance, in_p = rounding_allowance(chain, bias, policy)

@@ -54,6 +54,8 @@ _HOME = {
     "read_table": "table_files",
     "solve": "solver.solve",
     "solve_file": "pipeline",
+    "solve_files": "pipeline",
+    "solve_many": "solver.many",
     "to_xarray": "tables.dataset",
     "write_table": "table_files",
 }

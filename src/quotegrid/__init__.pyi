@@ -29,6 +29,8 @@ from quotegrid.models.requests import Numerics as Numerics
 from quotegrid.models.requests import TableRequest as TableRequest
 from quotegrid.models.tabulated import Tabulated as Tabulated
 from quotegrid.pipeline import solve_file as solve_file
+from quotegrid.pipeline import solve_files as solve_files
+from quotegrid.solver.many import solve_many as solve_many
 from quotegrid.solver.solution import Solution as Solution
 from quotegrid.solver.solve import solve as solve
 from quotegrid.solver.status import SolveError as SolveError

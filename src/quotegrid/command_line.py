@@ -77,32 +77,64 @@ class Form(StrEnum):
 
     TABLE = "table"
     EXPONENTIAL = "exponential"
+    LOGISTIC = "logistic"
+    POWER = "power"
+    LINEAR = "linear"
 
 
 @app.command()
 def solve(
-    problem: Annotated[Path, typer.Argument(metavar="PROBLEM.toml", help="The problem file.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The table: .safetensors or .nc.")],
+    problem: Annotated[
+        list[Path], typer.Argument(metavar="PROBLEM.toml…", help="One problem file, or many.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="The table: .safetensors or .nc; else a folder, for many."),
+    ],
 ) -> int:
-    """Solve a problem, write its table, report on one screen."""
+    """Solve a problem, write its table, report on one screen; or many, into a folder with a manifest."""
+    if output.suffix not in (".safetensors", ".nc") and (len(problem) > 1 or output.is_dir()):
+        return solve_into_folder(problem, output)
+    if len(problem) > 1:
+        raise typer.BadParameter(
+            f"{output} is one table, and there are {len(problem)} problems; name a folder"
+        )
     from rich.console import Console
 
     from quotegrid.compiler_cache import set_up_jax
 
     started = time.perf_counter()
-    with progress_bar(f"solving {problem.name}") as progress:
+    with progress_bar(f"solving {problem[0].name}") as progress:
         set_up_jax()
         from quotegrid.pipeline import solve_file
         from quotegrid.solver.status import SolveError
 
         try:
-            table = solve_file(problem, output, progress)
+            table = solve_file(problem[0], output, progress)
         except SolveError as error:
-            raise AnswerIsNo(f"{problem}: {error}") from error
+            raise AnswerIsNo(f"{problem[0]}: {error}") from error
     from quotegrid.report import report
 
     Console().print(report(table, written=str(output), seconds=time.perf_counter() - started))
     return DONE
+
+
+def solve_into_folder(problems: list[Path], folder: Path) -> int:
+    """Solve many problem files; exit code 1 if one of them got no table."""
+    from rich.console import Console
+
+    from quotegrid.compiler_cache import set_up_jax
+
+    started = time.perf_counter()
+    with progress_bar(f"solving {len(problems)} problems") as progress:
+        set_up_jax()
+        from quotegrid.pipeline import solve_files
+
+        entries = solve_files(problems, folder, progress)
+    from quotegrid.report import folder_report
+
+    Console().print(folder_report(entries, folder=str(folder), seconds=time.perf_counter() - started))
+    return DONE if all("table" in entry for entry in entries) else NO
 
 
 @app.command()
@@ -207,6 +239,10 @@ def calibrate(
     risk_aversion: Annotated[
         float | None, typer.Option(help="Per currency; else explained in the file.")
     ] = None,
+    horizon: Annotated[float, typer.Option(help="Seconds after a fill at which its markout is taken.")] = 1.0,
+    charge_markout: Annotated[
+        bool, typer.Option("--charge-markout", help="Charge every fill what the mid does after it.")
+    ] = False,
 ) -> int:
     """Fit volatility and fill intensities to market data, and write a commented problem file."""
     from quotegrid.compiler_cache import set_up_jax
@@ -229,6 +265,7 @@ def calibrate(
             pool_sides=pool_sides,
             queue=queue.value,
             max_gap=max_gap,
+            horizon=horizon,
         )
         write_problem(
             found,
@@ -237,6 +274,7 @@ def calibrate(
             lot_size=lot_size,
             max_inventory=max_inventory,
             risk_aversion=risk_aversion,
+            charge_markout=charge_markout,
         )
         if plot is not None:
             found.figure().savefig(plot)

@@ -1,15 +1,27 @@
 """From a problem file to a table, on one page:
 
 problem.toml ─► Problem ─► Solution ─► PolicyTable ─► file
+
+and from many of them to a folder of tables with a manifest.
 """
 
-from collections.abc import Callable
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+from quotegrid.models.problem import ProblemError
 from quotegrid.models.problem_file import read_problem_file
+from quotegrid.solver.many import solve_many
+from quotegrid.solver.solution import Solution
 from quotegrid.solver.solve import solve
-from quotegrid.table_files import table_format, write_table
+from quotegrid.solver.status import Status
+from quotegrid.table_files import RUNTIME, table_format, write_table
+from quotegrid.tables.atomic_file import write_atomically
 from quotegrid.tables.policy_table import PolicyTable
+
+MANIFEST = "manifest.json"
 
 
 def solve_file(
@@ -31,3 +43,64 @@ def solve_file(
     table = PolicyTable.from_solution(solution)
     write_table(table, table_path)
     return table
+
+
+def solve_files(
+    problem_paths: Sequence[str | Path], folder: str | Path, progress: Callable[[float], None] | None = None
+) -> list[dict[str, Any]]:
+    """Solve many problem files: NAME.safetensors for each NAME.toml, and a manifest of all, in one folder.
+
+    A file that is wrong, or a solve that does not converge, gets no table and an entry that says why; the
+    others go on. The folder is made if need be.
+
+    Returns:
+        The entries of the manifest, in the order of the files: `problem` (path as given), `status`
+        ("converged", another status of a solve, or "refused" for a file), `message`, and for what was solved
+        `hash` (of the problem), `gain` and `certificate`, and the `table`'s file name where there is one.
+
+    Raises:
+        ValueError: two files have one name; nothing is solved.
+        OSError: the folder or a table cannot be written.
+    """
+    paths = [Path(path) for path in problem_paths]
+    twice = [stem for stem, count in Counter(path.stem for path in paths).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"{len(twice)} names occur twice among the problem files, such as {twice[0]!r}, and each would "
+            f"write {twice[0]}{RUNTIME}; rename one, or solve them into different folders."
+        )
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    entries: dict[Path, dict[str, Any]] = {}
+    files = {}
+    for path in paths:
+        try:
+            files[path] = read_problem_file(path)
+        except (ProblemError, OSError) as error:
+            entries[path] = {"problem": str(path), "status": "refused", "message": str(error)}
+    solutions = solve_many(
+        [file.problem for file in files.values()],
+        numerics=[file.numerics for file in files.values()],
+        table=[file.table for file in files.values()],
+        progress=progress,
+    )
+    for path, solution in zip(files, solutions, strict=True):
+        entries[path] = _entry(path, solution)
+        if solution.status is Status.CONVERGED:
+            entries[path]["table"] = f"{path.stem}{RUNTIME}"
+            write_table(PolicyTable.from_solution(solution), folder / f"{path.stem}{RUNTIME}")
+    listed = [entries[path] for path in paths]
+    text = json.dumps({"tables": listed}, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    write_atomically(folder / MANIFEST, [text.encode()])
+    return listed
+
+
+def _entry(path: Path, solution: Solution) -> dict[str, Any]:
+    return {
+        "problem": str(path),
+        "status": str(solution.status),
+        "message": " ".join([solution.status.sentence, *solution.notes]),
+        "hash": solution.problem_hash,
+        "gain": solution.gain,
+        "certificate": solution.certificate,
+    }

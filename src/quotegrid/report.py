@@ -6,7 +6,7 @@ price, positive away from it; the skew is where the middle of bid and ask stands
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from quotegrid.analysis.quotes import (
 from quotegrid.tables.policy_table import PolicyTable
 
 INVENTORIES_SHOWN, INVENTORIES_OF_LADDER = 9, 5
+FAILURES_SHOWN = 12
 TIMES_SHOWN = (0.0, 0.5, 0.9, 1.0)  # fractions of a finite horizon
 COLUMNS = ("bid offset", "ask offset", "spread", "skew")
 
@@ -51,6 +52,22 @@ def report(table: PolicyTable, *, written: str | None = None, seconds: float | N
     for word, text in _facts(table, written, seconds):
         facts.add_row(word, Text(text))
     return Group(*parts, facts)
+
+
+def folder_report(entries: Sequence[Mapping[str, Any]], *, folder: str, seconds: float) -> RenderableType:
+    """What became of many problems, on one screen: how many have a table, and why the others have none."""
+    done = [entry for entry in entries if "table" in entry]
+    uncertified = sum(entry["certificate"]["level"] == "none" for entry in done)
+    headline = f"{len(done)} of {len(entries)} tables written to {folder} in {seconds:.3g} s"
+    lines: list[RenderableType] = [Text(headline, style="bold")]
+    if uncertified:
+        lines.append(Text(f"{uncertified} of them without a certificate: see the manifest"))
+    failed = [entry for entry in entries if "table" not in entry]
+    for entry in failed[:FAILURES_SHOWN]:
+        lines.append(Text(f"{entry['problem']}: {entry['status']}: {' '.join(entry['message'].split())}"))
+    if len(failed) > FAILURES_SHOWN:
+        lines.append(Text(f"and {len(failed) - FAILURES_SHOWN} more without a table: see the manifest"))
+    return Group(*lines)
 
 
 def certificate_text(certificate: Mapping[str, Any], price_unit: str, money: str) -> str:

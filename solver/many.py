@@ -1,0 +1,156 @@
+"""Many problems: those of one structure in one compiled call, their numbers in its lanes.
+
+Stationary problems go through policy iteration and its certificate side by side. Finite horizons whose
+equation is linear march in lockstep. The others, and what a lane cannot do, are solved one after the other by
+the same compiled code. As many threads as there are processors share the work.
+"""
+
+import os
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from quotegrid.models.problem import Numerics, Problem, ProblemError, TableRequest
+from quotegrid.solver.linear_lanes import solve_linear_lanes
+from quotegrid.solver.methods import UNIFORMISATION, choose_method, obstacle_to_linearity
+from quotegrid.solver.solution import Solution
+from quotegrid.solver.solve import assemble, check_requests, parameters, solve
+from quotegrid.solver.stationary import solve_stationary_lanes
+
+LANES = 32  # of a compiled call: its vectors stay near the processor
+_FEW = 8  # lanes of a call when there are no more problems than that
+
+
+class Job(NamedTuple):
+    """A problem with what is asked beside it."""
+
+    problem: Problem
+    numerics: Numerics
+    table: TableRequest
+
+
+class Group(NamedTuple):
+    """Jobs of one structure, which share compiled code."""
+
+    jobs: list[tuple[int, Job]]  # with their places in the list
+    lanes: bool  # side by side, or one after the other
+
+
+Solved = list[tuple[int, Solution]]
+
+
+def solve_many(
+    problems: Sequence[Problem],
+    *,
+    numerics: Numerics | Sequence[Numerics] | None = None,
+    table: TableRequest | Sequence[TableRequest] | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> list[Solution]:
+    """Solve many problems; those of one structure (flows, sizes, limits, kinds) share compiled calls.
+
+    Args:
+        problems: concrete numbers; any mixture of structures.
+        numerics, table: as for `solve`; one for all, or one for each.
+        progress: called with the fraction done, now and then.
+
+    Returns:
+        The solutions in the order of the problems. A solve that does not converge raises nothing: look at
+        each one's `status`.
+
+    Raises:
+        ProblemError: a method or table that does not fit its problem; nothing is solved.
+        ValueError: another number of requests than of problems.
+    """
+    count = len(problems)
+    jobs = list(map(Job, problems, _each(numerics, Numerics(), count), _each(table, TableRequest(), count)))
+    solutions: list[Any] = [None] * count
+    done = 0
+    with ThreadPoolExecutor(_processors()) as pool:
+        futures = [pool.submit(_solve_part, part, lanes) for part, lanes in _parts(_groups(jobs))]
+        for future in as_completed(futures):
+            for place, solution in future.result():
+                solutions[place] = solution
+                done += 1
+            if progress is not None:
+                progress(done / count)
+    return solutions
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _each(given: Any, otherwise: Any, count: int) -> Sequence[Any]:
+    """One request for every problem."""
+    if given is None or not isinstance(given, Sequence):
+        return [otherwise if given is None else given] * count
+    if len(given) != count:
+        raise ValueError(
+            f"solve_many: got {len(given)} requests for {count} problems; give one for all, or one for each."
+        )
+    return given
+
+
+def _groups(jobs: list[Job]) -> list[Group]:
+    """Jobs by structure and request; requests are checked on the way."""
+    groups: dict[Hashable, list[tuple[int, Job]]] = {}
+    kinds: dict[Hashable, bool] = {}
+    for place, job in enumerate(jobs):
+        leaves, structure = jax.tree.flatten(job.problem.essence())
+        key = (structure, tuple(map(jnp.shape, leaves)), repr(job.numerics), repr(job.table))
+        groups.setdefault(key, []).append((place, job))
+        if key not in kinds or isinstance(job.table.times, tuple):
+            kinds[key] = _fit_lanes(place, job)
+    return [Group(members, kinds[key] and len(members) > 1) for key, members in groups.items()]
+
+
+def _fit_lanes(place: int, job: Job) -> bool:
+    """Is there a kernel that takes problems of this structure side by side?"""
+    try:
+        check_requests(*job)
+    except ProblemError as error:
+        raise ProblemError(error.faults, source=f"problem {place}") from None
+    if job.problem.horizon.kind != "finite":
+        return True
+    return (
+        job.numerics.method in (None, UNIFORMISATION)
+        and obstacle_to_linearity(job.problem) is None
+        and len(job.problem.assets) == 1
+        and job.table.max_lookup_error is None
+    )
+
+
+def _parts(groups: list[Group]) -> Iterator[tuple[list[tuple[int, Job]], int]]:
+    """Pieces of work for one thread, with their number of lanes: 0 for one after the other."""
+    for group in groups:
+        lanes = (LANES if len(group.jobs) > _FEW else _FEW) if group.lanes else 0
+        step = lanes or max(1, -(-len(group.jobs) // _processors()))
+        for begin in range(0, len(group.jobs), step):
+            yield group.jobs[begin : begin + step], lanes
+
+
+def _solve_part(part: list[tuple[int, Job]], lanes: int) -> Solved:
+    if not lanes:
+        return [(place, _solve_alone(job)) for place, job in part]
+    problems, (_, numerics, table) = [job.problem for _, job in part], part[0][1]
+    choice = choose_method(problems[0], numerics.method)
+    with jax.enable_x64(True):
+        leaves = [parameters(problem) for problem in problems]
+        padded = leaves + leaves[-1:] * (lanes - len(leaves))
+        stacked = jax.tree.map(lambda *numbers: jnp.stack(numbers), *padded)
+        results: Sequence[Any]
+        if problems[0].horizon.kind == "finite":
+            results = solve_linear_lanes(stacked, problems, table)
+        else:
+            results = solve_stationary_lanes(stacked, problems, numerics)
+        return [
+            (place, _solve_alone(job) if result is None else assemble(job.problem, own, choice, result))
+            for (place, job), own, result in zip(part, leaves, results, strict=True)
+        ]
+
+
+def _solve_alone(job: Job) -> Solution:
+    return solve(job.problem, numerics=job.numerics, table=job.table, throw=False)
