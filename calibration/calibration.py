@@ -8,14 +8,16 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from quotegrid.calibration.calibrated_problem import calibrated_problem, choose, comments
-from quotegrid.calibration.estimates import Estimates, Form, estimate
+from quotegrid.calibration.calibrated_problem import calibrated_problem, choose
+from quotegrid.calibration.estimates import Estimates, estimate
 from quotegrid.calibration.fit_figure import fit_figure
 from quotegrid.calibration.intensity import Queue
 from quotegrid.calibration.market_data import MarketDataError, Quotes, Trades
 from quotegrid.calibration.market_files import Format, read_market
+from quotegrid.calibration.problem_comments import comments
 from quotegrid.calibration.recording import record
 from quotegrid.calibration.report import summary
+from quotegrid.calibration.side import Form
 from quotegrid.calibration.sizes import Contract
 from quotegrid.models.problem_file import ProblemFile, dumps
 
@@ -26,10 +28,12 @@ class Calibration:
 
     The verbs that make a problem take the same choices, each with a default that the written file explains:
 
-    form: "table" or "exponential"; None takes the exponential if it describes both sides, else the table.
+    form: "table", "exponential", "logistic", "power" or "linear"; None takes a parametric one if it describes
+    both sides and the data hold its parameters, else the table.
     lot_size: units of the asset; None: the largest 1, 2, 5·10^n that half of the market orders reach.
     max_inventory: lots, the same long and short. risk_aversion: γ of ½γσ²q², per currency; None: holding half
-    the limit while one fill is awaited costs what one lot's best fill earns.
+    the limit while one fill is awaited costs what one lot's best fill earns. charge_markout: charge every
+    fill what the mid does after it, `adverse = { on = "markout" }`.
     """
 
     estimates: Estimates
@@ -49,6 +53,7 @@ class Calibration:
         lot_size: float | None = None,
         max_inventory: int = 20,
         risk_aversion: float | None = None,
+        charge_markout: bool = False,
     ) -> ProblemFile:
         """The problem, ready for `quotegrid.solve`.
 
@@ -60,6 +65,7 @@ class Calibration:
             lot_size=lot_size,
             max_inventory=max_inventory,
             risk_aversion=risk_aversion,
+            charge_markout=charge_markout,
         )
         return calibrated_problem(self.estimates, choices)
 
@@ -70,6 +76,7 @@ class Calibration:
         lot_size: float | None = None,
         max_inventory: int = 20,
         risk_aversion: float | None = None,
+        charge_markout: bool = False,
     ) -> str:
         """The same problem as the text of its file, with the reason of every number above it."""
         choices = choose(
@@ -78,6 +85,7 @@ class Calibration:
             lot_size=lot_size,
             max_inventory=max_inventory,
             risk_aversion=risk_aversion,
+            charge_markout=charge_markout,
         )
         return dumps(calibrated_problem(self.estimates, choices), comments(self.estimates, choices))
 
@@ -96,6 +104,7 @@ def calibrate(
     queue: Queue = "last",
     max_gap: float = 30.0,
     order_gap: float = 1e-3,
+    horizon: float = 1.0,
 ) -> Calibration:
     """Volatility, fill intensities, order sizes and markouts from the market data of one market.
 
@@ -117,6 +126,7 @@ def calibrate(
             "first", filled by all that reach it.
         max_gap: seconds without a quote after which the recorder counts as off.
         order_gap: seconds between two prints of one market order at most, where exchange times are unknown.
+        horizon: seconds after a fill at which its markout is taken.
 
     Raises:
         MarketDataError: unreadable, empty or contradictory data, or too little of it; the text says what to
@@ -132,6 +142,7 @@ def calibrate(
         pool_sides=pool_sides,
         queue=queue,
         order_gap=order_gap,
+        horizon=horizon,
     )
     return Calibration(estimates)
 
@@ -164,13 +175,18 @@ def write_problem(
     lot_size: float | None = None,
     max_inventory: int = 20,
     risk_aversion: float | None = None,
+    charge_markout: bool = False,
 ) -> None:
     """Write the commented problem file: whole, or not at all (temporary file, synced, renamed).
 
     Choices as for `Calibration`.
     """
     text = calibration.problem_text(
-        form=form, lot_size=lot_size, max_inventory=max_inventory, risk_aversion=risk_aversion
+        form=form,
+        lot_size=lot_size,
+        max_inventory=max_inventory,
+        risk_aversion=risk_aversion,
+        charge_markout=charge_markout,
     )
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")

@@ -3,73 +3,33 @@
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
 
-from quotegrid.calibration.fair_table import FairTable, fit_fair_table
-from quotegrid.calibration.intensity import (
-    FEWEST_ORDERS,
-    ExponentialFit,
-    Fit,
-    MeasuredIntensity,
-    Queue,
-    Reach,
-    fit_exponential,
-    judge,
-    measure_reach,
-    measured_intensity,
-    pooled,
-)
+from quotegrid.calibration.blocks import Copies, cut_into_blocks
+from quotegrid.calibration.copies import make_copies
+from quotegrid.calibration.families import FAMILIES, FamilyName
+from quotegrid.calibration.intensity import Queue, measure_reach, pooled
 from quotegrid.calibration.market_data import MarketDataError
 from quotegrid.calibration.market_orders import MarketOrders, market_orders
-from quotegrid.calibration.markout import Markout, measure_markout
+from quotegrid.calibration.markout import Markout, horizons, measure_markout
 from quotegrid.calibration.recording import NANOSECONDS, Recording
+from quotegrid.calibration.seasonality import DayFactor, measure_day
+from quotegrid.calibration.side import Form, SideIntensity, describe_side
 from quotegrid.calibration.sizes import Contract, OrderSizes
-from quotegrid.calibration.volatility import Volatility, estimate_volatility
+from quotegrid.calibration.volatility import Volatility, block_variances, estimate_volatility
 
-Form = Literal["table", "exponential"]
-
-
-@dataclass(frozen=True, eq=False)
-class SideIntensity:
-    """Λ of one side: measured, as an exponential, as a table, and how well each describes the orders.
-
-    start: the distance, in half ticks, from which orders are described: the touch, or one tick behind it for
-    a quote that stands last in its queue. measured: all orders, from the touch. exponential, table and their
-    fits: the orders from `start`. whole, whole_fit: an exponential of all orders, to show what it makes of
-    the touch.
-    """
-
-    reach: Reach
-    start: int
-    measured: MeasuredIntensity
-    exponential: ExponentialFit
-    exponential_fit: Fit
-    table: FairTable
-    table_fit: Fit
-    whole: ExponentialFit
-    whole_fit: Fit
-
-    @property
-    def touch_excess(self) -> float:
-        """Orders at the touch, seen ÷ said by the exponential."""
-        reach = self.reach
-        said = reach.spread_time @ self.exponential(reach.half_tick * reach.spread.clip(min=reach.touch))
-        return float((reach.distance >= reach.touch).sum() / said)
-
-    def best_quote(self, form: Form) -> tuple[float, float]:
-        """(offset, gain per unit and s) that maximise δΛ(δ): the scale of quotes, and the most they earn."""
-        return self.table.best_quote() if form == "table" else self.exponential.best_quote()
-
-    def measured_best_quote(self) -> tuple[float, float]:
-        """The same on the measured curve, from `start`."""
-        return measured_intensity(self.reach, self.start).best_quote()
+PARSIMONY: tuple[FamilyName, ...] = ("exponential", "linear", "logistic", "power")
+WORTH_A_PARAMETER = 4.0  # of AIC, over both sides: a form must gain that much over the exponential
+BLOCKS_PER_MARKOUT = 3.0  # a block lasts as many of the longest markouts
 
 
 @dataclass(frozen=True, eq=False)
 class Estimates:
     """What was measured, with the words needed to report it.
 
-    reference: the mean mid over time, price units, frozen for the conversion of inverse contracts.
+    reference: the mean mid over time, price units, frozen for the conversion of inverse contracts. markouts,
+    touch_markouts: by horizon, of the orders that reached a good quote's offset, and the touch. ladder: sizes
+    in units of the asset, whose rates are among the `copies` as `bid.size.0`, …; day: by time of day, or why
+    not.
     """
 
     symbol: str
@@ -85,16 +45,59 @@ class Estimates:
     sides_pooled: bool
     queue: Queue
     sizes: OrderSizes
-    markout: Markout
+    ladder: tuple[float, ...]
+    horizon: float
+    markouts: tuple[Markout, ...]
+    touch_markouts: tuple[Markout, ...]
+    day: DayFactor | str
+    copies: Copies
+
+    @property
+    def markout(self) -> Markout:
+        """The markout at the horizon that was asked for."""
+        return next(each for each in self.markouts if each.horizon == self.horizon)
+
+    @property
+    def sides(self) -> tuple[SideIntensity, ...]:
+        """Bid and ask, or one for both where they are pooled."""
+        return (self.bid,) if self.sides_pooled else (self.bid, self.ask)
+
+    def rates(self, side: SideIntensity) -> tuple[float, ...]:
+        """Orders per s on a side that are at least as large as each rung of the ladder."""
+        unit = self.contract.units(self.reference)
+        mine = self.orders.size[side.filled_by(self.orders)] * unit
+        seconds = side.streams * self.recording.duration
+        return tuple(float((mine >= size * (1.0 - 1e-9)).sum()) / seconds for size in self.ladder)
+
+    def undetermined(self, side: SideIntensity, name: FamilyName) -> tuple[str, ...]:
+        """The parameters of a form that the data hold to no better than a factor of e."""
+        family = FAMILIES[name]
+        prefix = f"{side.reach.side}.{name}"
+        if side.fits[name].limit:
+            return family.parameters
+        return tuple(
+            parameter
+            for parameter in family.parameters
+            if self.copies.blocks.quantile * self.copies.spread(f"{prefix}.{parameter}") > 1.0
+        )
 
     @property
     def recommended(self) -> Form:
-        """The exponential where it describes the orders of both sides, else the table."""
-        return (
-            "exponential"
-            if self.bid.exponential_fit.by_chance and self.ask.exponential_fit.by_chance
-            else "table"
-        )
+        """The parametric form that describes the orders of both sides by chance, else the table.
+
+        Of several the exponential, unless another is better by more than its parameter is worth.
+        """
+        aic: dict[Form, float] = {
+            name: sum(side.judged[name].aic for side in self.sides)
+            for name in PARSIMONY
+            if all(side.usable(name) and not self.undetermined(side, name) for side in self.sides)
+        }
+        if not aic:
+            return "table"
+        best = min(aic, key=lambda name: aic[name])
+        if "exponential" in aic and aic["exponential"] - aic[best] <= WORTH_A_PARAMETER:
+            return "exponential"
+        return best
 
     @property
     def window(self) -> tuple[datetime, datetime]:
@@ -114,17 +117,37 @@ def estimate(
     pool_sides: bool,
     queue: Queue,
     order_gap: float,
+    horizon: float,
 ) -> Estimates:
     """Measure everything once; raises MarketDataError where the recording is too short for an estimate."""
     if queue not in ("last", "first"):
         raise MarketDataError(
             f"queue is {queue!r}; it is 'last' or 'first', where a quote stands that joins the touch."
         )
+    if not 0.0 < horizon <= recording.duration / 10.0:
+        raise MarketDataError(
+            f"the markout horizon is {horizon!r} s; it is above 0 and at most a tenth of the recording, "
+            f"{recording.duration / 10.0:.6g} s."
+        )
     orders = market_orders(recording, order_gap=order_gap)
-    reaches = measure_reach(recording, orders, "bid"), measure_reach(recording, orders, "ask")
-    bid, ask = (_side(reach, queue) for reach in (pooled(*reaches) if pool_sides else reaches))
+    terms = horizons(recording.duration, horizon)
+    blocks = cut_into_blocks(recording, BLOCKS_PER_MARKOUT * terms[-1])
+    bid_reach, ask_reach = (measure_reach(recording, orders, side, blocks) for side in ("bid", "ask"))
+    reaches = pooled(bid_reach, ask_reach) if pool_sides else (bid_reach, ask_reach)
+    bid, ask = (
+        describe_side(recording, orders, reach, pooled=pool_sides, queue=queue, horizon=horizon)
+        for reach in reaches
+    )
+    volatility = estimate_volatility(recording)
+    variance = block_variances(recording, volatility.bandwidth, blocks)
     reference = _mean_mid(recording)
+    sizes = OrderSizes.measure(orders.size, contract.units(reference))
     offset = math.sqrt(bid.measured_best_quote()[0] * ask.measured_best_quote()[0])
+    markouts, touch_markouts = (
+        tuple(measure_markout(recording, orders, at, term) for term in terms)
+        for at in (offset, bid.reach.touch_offset)
+    )
+    ladder = sizes.ladder()
     return Estimates(
         symbol=symbol,
         price_unit=price_unit,
@@ -133,38 +156,27 @@ def estimate(
         recording=recording,
         orders=orders,
         reference=reference,
-        volatility=estimate_volatility(recording),
+        volatility=volatility,
         bid=bid,
         ask=ask,
         sides_pooled=pool_sides,
         queue=queue,
-        sizes=OrderSizes.measure(orders.size, contract.units(reference)),
-        markout=measure_markout(recording, orders, offset),
-    )
-
-
-def _side(reach: Reach, queue: Queue) -> SideIntensity:
-    start = reach.touch + (2 if queue == "last" else 0)
-    whole, exponential = fit_exponential(reach, reach.touch), fit_exponential(reach, start)
-    if whole is None or exponential is None:
-        seen = int((reach.distance >= start).sum())
-        beyond = int((reach.distance > start).sum())
-        raise MarketDataError(
-            f"on the {reach.side} side {seen} of {len(reach.distance)} market orders reached "
-            f"{start * reach.half_tick:g} or more from the mid, {beyond} of them further: too few to tell "
-            f"how their rate decays ({FEWEST_ORDERS} and some further are needed). Record for longer."
-        )
-    table = fit_fair_table(measured_intensity(reach, start))
-    return SideIntensity(
-        reach=reach,
-        start=start,
-        measured=measured_intensity(reach, reach.touch),
-        exponential=exponential,
-        exponential_fit=judge(exponential, 2, reach, start),
-        table=table,
-        table_fit=judge(table, len(table.vertices), reach, start),
-        whole=whole,
-        whole_fit=judge(whole, 2, reach, reach.touch),
+        sizes=sizes,
+        ladder=ladder,
+        horizon=horizon,
+        markouts=markouts,
+        touch_markouts=touch_markouts,
+        day=measure_day(recording, orders, blocks, variance),
+        copies=make_copies(
+            recording,
+            orders,
+            blocks,
+            variance,
+            (bid,) if pool_sides else (bid, ask),
+            markouts,
+            touch_markouts,
+            tuple(size / contract.units(reference) for size in ladder),
+        ),
     )
 
 

@@ -168,7 +168,7 @@ class PowerFamily(Family):
     def limit(self, shape: Float[np.ndarray, "shape"], start: float, furthest: float) -> str:
         if shape[0] > math.log(20.0 * furthest):
             return "an exponential"
-        return "a pure power, infinite at the mid" if shape[0] < math.log(1e-3 * start) else ""
+        return "a pure power, infinite at the mid" if shape[0] < math.log(0.01 * start) else ""
 
     def offset_at(self, values: tuple[float, ...], rate: Offsets) -> Offsets:
         return values[1] * np.expm1(-np.log(rate / values[0]) / values[2])

@@ -14,10 +14,10 @@ that grows with k).
 
 The end d of a linear Λ is no regular parameter. The likelihood ends abruptly at the furthest order, its
 estimate converges like 1/n rather than 1/√n, lies below the truth always, and the bootstrap fails (Bickel &
-Freedman 1981). Its estimate and error are the mean and spread of the posterior of ln d with a flat prior,
-exact in the case of one touch
-and a fine tick: (d - c)/(D_max - c) is then as the inverse of the largest of n uniforms. With ± 1.96 spreads
-that interval covers 1 - e^{-2.96} = 94.8 %.
+Freedman 1981). Its estimate and error are the mean and spread of the posterior of ln d with a flat prior:
+exact for one touch and a fine tick, where ln of (d - c)/(D_max - c) is exponential with mean 1/n and ± 1.96
+spreads hold the truth in 1 - e^{-2.96} = 94.8 % of the cases; on a coarse tick right on average over where
+between two ticks d may lie.
 """
 
 import math

@@ -3,8 +3,7 @@
 Whatever the files, this is what they become: two tables of one market from one recorder, so that their local
 clocks are the same clock. Prices are in the price unit of the market, sizes in whatever the venue counts
 (coins, contracts, shares), times in nanoseconds. A quote holds from its local time until the next quote,
-except
-in a pause: a trading halt, or a time in which one side of the book is empty or unknown.
+except in a pause: a trading halt, or a time in which one side of the book is empty or unknown.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,23 +1,35 @@
 """The fit on one screen of text."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from quotegrid.calibration.estimates import Estimates, SideIntensity
-from quotegrid.calibration.intensity import Fit
+import numpy as np
+
+from quotegrid.calibration.estimates import Estimates
+from quotegrid.calibration.families import FAMILIES
+from quotegrid.calibration.fitted import LEAST_CHANCE, Fit
+from quotegrid.calibration.seasonality import DayFactor
+from quotegrid.calibration.side import SideIntensity
+
+COLUMNS = 4  # of horizons that fit on the screen
 
 
 def summary(estimates: Estimates) -> str:
-    """What was measured, on one screen of at most 100 columns, with units."""
-    lines = [*_head(estimates), "", *_intensities(estimates), "", *_verdict(estimates)]
-    return "\n".join(line.rstrip() for line in lines)
+    """What was measured, on one screen of at most 110 columns, with units and standard errors."""
+    parts = (_head(estimates), _forms(estimates), _afterwards(estimates), _verdict(estimates))
+    return "\n\n".join("\n".join(line.rstrip() for line in part) for part in parts)
 
 
 def _head(estimates: Estimates) -> Iterator[str]:
     recording, unit, asset = estimates.recording, estimates.price_unit, estimates.asset_unit
-    volatility, sizes, contract = estimates.volatility, estimates.sizes, estimates.contract
+    volatility, sizes, contract, copies = (
+        estimates.volatility,
+        estimates.sizes,
+        estimates.contract,
+        estimates.copies,
+    )
     begin, end = estimates.window
-    window = f"{begin:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S} UTC"
+    window = f"{begin:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S} {recording.quotes.clock}"
     yield f"{estimates.symbol}   {window}, {recording.duration:.0f} s"
     yield _row(
         "data",
@@ -31,10 +43,11 @@ def _head(estimates: Estimates) -> Iterator[str]:
         f"{100 * estimates.orders.matched.mean():.1f}% of the orders begin at the touch of a quote before "
         "them",
     )
+    error = copies.standard_error("volatility", volatility.sigma)
     yield _row(
         "volatility",
-        f"σ = {volatility.sigma:.3g} ± {volatility.standard_error:.2g} {unit}/√s, "
-        f"{60 * volatility.sigma:.3g} {unit}/√h (realised kernel, bandwidth {volatility.bandwidth:.2g} s)",
+        f"σ = {volatility.sigma:.3g} ± {error:.2g} {unit}/√s, {60 * volatility.sigma:.3g} {unit}/√h "
+        f"(realised kernel, bandwidth {volatility.bandwidth:.2g} s)",
     )
     yield _row(
         "",
@@ -48,77 +61,155 @@ def _head(estimates: Estimates) -> Iterator[str]:
         f"{sizes.quantile(0.75):.3g}); {100 * sizes.share_of_at_least(lot):.0f}% are {lot:g} {asset} or "
         "more: the lot",
     )
+    yield _row(
+        "", f"orders per s of at least   {'  '.join(f'{size:>7g}' for size in estimates.ladder)}  {asset}"
+    )
+    for side in estimates.sides:
+        rates = "  ".join(f"{rate:>7.3g}" for rate in estimates.rates(side))
+        yield _row("", f"    {_name(side, estimates):22} {rates}")
     if contract.inverse:
         yield _row(
             "contract",
             f"inverse: {contract.size:g} {unit} = {contract.units(estimates.reference):.5g} {asset} at the "
             f"frozen mid {estimates.reference:.2f} {unit}; profit counted in {unit}",
         )
+    yield _row(
+        "errors",
+        f"± one standard error, from {len(copies.blocks)} blocks of {np.median(copies.blocks.seconds):.3g} s "
+        f"drawn with replacement; 95 % are ± {copies.blocks.quantile:.2f} of them",
+    )
 
 
-def _intensities(estimates: Estimates) -> Iterator[str]:
-    unit, bid, ask = estimates.price_unit, estimates.bid, estimates.ask
+def _forms(estimates: Estimates) -> Iterator[str]:
+    """Each form on each side: parameters with errors, and how well it describes the orders."""
+    unit = estimates.price_unit
+    for side in estimates.sides:
+        reach = side.reach
+        yield (
+            f"{_name(side, estimates)}: {reach.reaching(reach.touch):,} orders reach the touch, "
+            f"{reach.touch_offset:g} {unit} from the mid ({side.measured.rate[0]:.3g} per s); "
+            f"{side.exponential.orders:,} reach {side.start * reach.half_tick:g} {unit}:"
+        )
+        yield f"  {'form':13}{'parameters (per s, ' + unit + ')':58}{'ΔAIC':>7}{'gap':>7}{'p':>8}"
+        for name, fitted in side.fits.items():
+            judged = side.judged[name]
+            if fitted.limit:
+                yield f"  {name:13}is its limit here, {fitted.limit}"
+                continue
+            family = FAMILIES[fitted.name]
+            words = [
+                f"{key} = {value:.3g} ± {_error(estimates, side, name, key, value, positive):.2g}"
+                for key, value, positive in zip(
+                    family.parameters, fitted.values, family.positive, strict=True
+                )
+            ]
+            yield f"  {name:13}{', '.join(words):58}{_judged(judged, side)}"
+        table = side.table
+        moved = f"within {100 * table.moved:.0f}%"
+        words = f"{len(table.offset)} knots near {len(table.vertices)} measured rates ({moved})"
+        yield f"  {'table':13}{words:58}{_judged(side.table_fit, side)}"
+        if side is not estimates.sides[-1]:
+            yield ""
 
-    def row(label: str, of: Callable[[SideIntensity], str], units: str = "") -> str:
-        return f"{label:50}{of(bid):>14}{of(ask):>14}  {units}"
 
-    title = "Λ(δ): orders that reach δ from the mid"
-    yield f"{title:50}{'bid':>14}{'ask':>14}" + ("  (pooled)" if estimates.sides_pooled else "")
-    yield row("touch (median half-spread)", lambda side: f"{side.reach.touch_offset:g}", unit)
-    yield row("  orders that reach it", lambda side: f"{side.measured.rate[0]:.3g}", "per s")
-    yield row(
-        "described: orders that reach",
-        lambda side: f"{side.start * side.reach.half_tick:g}",
-        f"{unit} or more",
-    )
-    yield row("  orders", lambda side: f"{side.exponential.orders:,}")
-    yield row("exponential: A", lambda side: f"{side.exponential.A:.3g}", "per s")
-    yield row("             k", lambda side: f"{side.exponential.k:.3g}", f"per {unit}")
-    yield row("  largest gap (chance explains)", lambda side: _gap(side.exponential_fit))
-    yield row("  orders at the touch, seen ÷ said", lambda side: f"{side.touch_excess:.1f}")
-    yield row("table: knots (measured rates it follows)", _knots)
-    yield row("  largest gap (chance explains)", lambda side: _gap(side.table_fit))
-    yield row(
-        "  AIC, less the exponential's", lambda side: f"{side.table_fit.aic - side.exponential_fit.aic:,.1f}"
-    )
-    yield row("  differs from measured: rates, best gain", _moved)
-    yield row(
-        "best offset, flat and patient: measured", lambda side: f"{side.measured_best_quote()[0]:.3g}", unit
-    )
-    yield row(
-        "  what it earns",
-        lambda side: f"{side.measured_best_quote()[1]:.3g}",
-        f"{unit} per {estimates.asset_unit} and s",
-    )
+def _error(
+    estimates: Estimates, side: SideIntensity, form: str, key: str, value: float, positive: bool
+) -> float:
+    return estimates.copies.standard_error(f"{side.reach.side}.{form}.{key}", value, positive=positive)
+
+
+def _judged(fit: Fit, side: SideIntensity) -> str:
+    """AIC against the exponential's, gap (marked where chance does not explain it), p-value of the
+    deviance."""
+    gap = f"{fit.gap:.2f}{'*' if fit.gap > fit.chance else ' '}"
+    chance = f"{fit.p_value:.3f}{'*' if fit.p_value < LEAST_CHANCE else ' '}"
+    return f"{fit.aic - side.exponential_fit.aic:>+7.1f}{gap:>8}{chance:>8}"
+
+
+def _afterwards(estimates: Estimates) -> Iterator[str]:
+    """Markouts by horizon, and what quotes earn once these are paid."""
+    unit, copies = estimates.price_unit, estimates.copies
+    shown = [each.horizon for each in estimates.markouts][-COLUMNS:]
+    if estimates.horizon not in shown:
+        shown[0] = estimates.horizon
+    yield f"{'the mid after an order, ' + unit:42}" + "".join(f"{f'{each:g} s':>17}" for each in shown)
+    for name, title, every in (
+        ("touch", "that reached the touch", estimates.touch_markouts),
+        ("markout", f"that reached {estimates.markout.offset:.3g} or more", estimates.markouts),
+    ):
+        found = [each for each in every if each.horizon in shown]
+        cells = (f"{each.move:.3f} ± {copies.spread(f'{name}.{each.horizon:g}'):.3f}" for each in found)
+        yield f"{f'  {title} ({found[0].orders:,})':42}" + "".join(f"{cell:>17}" for cell in cells)
+    for side in estimates.sides:
+        best, gain = side.measured_best_quote()
+        net = side.net
+        vertex = int(np.nanargmax(net.gain)) if np.isfinite(net.gain).any() else 0
+        error = copies.spread(f"{side.reach.side}.net.{vertex}")
+        yield (
+            f"  {_name(side, estimates)}: best offset {best:.3g}, earns {gain:.3g} {unit} per "
+            f"{estimates.asset_unit} and s; after {net.horizon:g} s at most {net.gain[vertex]:.2g} ± "
+            f"{error:.1g}, at {net.offset[vertex]:.3g}"
+        )
 
 
 def _verdict(estimates: Estimates) -> Iterator[str]:
     unit, markout = estimates.price_unit, estimates.markout
-    sides = (estimates.bid,) if estimates.sides_pooled else (estimates.bid, estimates.ask)
-    if estimates.recommended == "exponential":
+    form, sides = estimates.recommended, estimates.sides
+    if form == "exponential":
         yield "FORM    An exponential describes these orders as well as chance allows: the file uses it."
     else:
-        worse = " and ".join(_name(side, estimates) for side in sides if not side.exponential_fit.by_chance)
-        yield f"FORM    An exponential does not describe {worse}: the problem file uses the table."
+        worse = [_name(side, estimates) for side in sides if not side.exponential_fit.by_chance]
+        where = (
+            f"does not describe {' and '.join(worse)}"
+            if worse
+            else "describes these orders, another form better"
+        )
+        yield f"FORM    An exponential {where}: the problem file uses the {form}."
+        for name in FAMILIES if form == "table" else ():
+            if name != "exponential" and all(side.usable(name) for side in sides):
+                loose = {key: None for side in sides for key in estimates.undetermined(side, name)}
+                yield f"        A {name} would do too, but these data hardly hold its {', '.join(loose)}."
     if not all(side.whole_fit.by_chance for side in sides):
         gap = max(side.whole_fit.gap for side in sides)
-        decay = " and ".join(f"{side.whole.k:.3g}" for side in sides)
-        yield f"TOUCH   An exponential of all orders (k {decay} per {unit}) misplaces {100 * gap:.0f}%:"
-        last = " A quote joining it counts as last in its queue: orders through it fill it."
-        yield f"        it misstates the touch.{last if estimates.queue == 'last' else ''}"
+        excess = " and ".join(f"{side.touch_excess:.1f}" for side in sides)
+        yield f"TOUCH   An exponential of all orders misplaces {100 * gap:.0f}% and misstates the touch. This"
+        last = " A quote joining it counts as last in its queue." if estimates.queue == "last" else ""
+        yield f"        takes {excess} times what the orders beyond it say.{last}"
     for side in sides:
         for bridge in side.table.bridges:
             yield (
                 f"BRIDGE  {_name(side, estimates)}: from {bridge.low:g} to {bridge.high:g} {unit} the table "
                 f"says up to {bridge.excess:.1f} times the fills seen."
             )
-    if math.isfinite(markout.move):
-        verdict = " more than such a fill earns." if markout.move > markout.offset else ""
+    if math.isfinite(markout.move) and markout.move > markout.offset:
         yield (
-            f"ADVERSE {markout.orders} orders reached {markout.offset:.3g} {unit}; {markout.horizon:g} s "
-            f"later the mid had moved {markout.move:.3g} with them:"
+            f"ADVERSE The mid moves {markout.move:.3g} {unit} with an order that reaches "
+            f"{markout.offset:.3g}: more than such a fill earns."
         )
-        yield f"       {verdict} The problem file leaves this out; see its comments."
+        yield "        The problem file leaves this out unless asked to charge it; see its comments."
+    yield f"DAY     {_day(estimates.day)}"
+
+
+def _day(day: DayFactor | str) -> str:
+    if isinstance(day, str):
+        return f"Seasonality {day}"
+    parts = []
+    for what, factor, error, chance in (
+        ("the rate of orders", day.rate, day.rate_error, day.rate_chance),
+        ("σ", day.volatility, day.volatility_error, day.volatility_chance),
+    ):
+        low, high = int(factor.argmin()), int(factor.argmax())
+        parts.append(
+            f"{what} from {factor[low]:.2f} ± {error[low]:.2f} ({_clock(day.begin[low])}) to "
+            f"{factor[high]:.2f} ± {error[high]:.2f} ({_clock(day.begin[high])}) of its mean (p = "
+            f"{chance:.2g})"
+        )
+    whose = "one day's" if day.days == 1 else f"{day.days} days'"
+    return f"By time of day ({whose}): {'; '.join(parts)}."
+
+
+def _clock(hour: float) -> str:
+    return f"{int(hour):02d}:{round(60 * (hour % 1)):02d}"
 
 
 def _name(side: SideIntensity, estimates: Estimates) -> str:
@@ -127,15 +218,3 @@ def _name(side: SideIntensity, estimates: Estimates) -> str:
 
 def _row(label: str, text: str) -> str:
     return f"{label:12}{text}"
-
-
-def _gap(fit: Fit) -> str:
-    return f"{fit.gap:.2f} ({fit.chance:.2f})"
-
-
-def _knots(side: SideIntensity) -> str:
-    return f"{len(side.table.offset)} ({len(side.table.vertices)})"
-
-
-def _moved(side: SideIntensity) -> str:
-    return f"{100 * side.table.moved:.0f}%, {100 * side.table.gain_error:.0f}%"

@@ -56,6 +56,12 @@ class OrderSizes:
         """The share of orders not smaller than `size`."""
         return float(1.0 - np.searchsorted(self.size, size * (1.0 - 1e-9), side="left") / len(self.size))
 
+    def ladder(self) -> tuple[float, ...]:
+        """The lot and larger round sizes, as far as ten orders reach them."""
+        lot = self.lot()
+        steps = (float(f"{step * lot:.12g}") for step in (1, 2, 5, 10, 20, 50, 100))
+        return tuple(size for size in steps if self.share_of_at_least(size) * len(self.size) >= 10)
+
     def lot(self) -> float:
         """The largest of …, 0.1, 0.2, 0.5, 1, 2, 5, … that half of the orders or more reach."""
         return round_down(self.quantile(0.5))

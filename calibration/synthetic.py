@@ -5,7 +5,8 @@
     orders      on either side, those that would reach at least x arrive at rate M(t) Λ(x) per s, a Poisson
                 process; those that would reach the touch trade there and at the last price they reach.
                 Besides, `touch_orders` per s that stop at the touch
-    M(t)        1 + day_swing·cos(2π·time of day), times (1 ± bursts), drawn anew every `burst` seconds
+    M(t)        1 + day_swing·cos(2π·time of day), times (1 ± bursts), drawn anew every `burst` seconds,
+                of both sides alike: whether a buyer or a seller comes next is nobody's guess
 
 With ε > 0 every order moves the mid by ε for good, so that ε is the markout at all horizons, and the
 volatility is √(σ² + orders per s · ε²).
@@ -71,7 +72,8 @@ class SyntheticMarket:
         rng = np.random.default_rng(seed)
         seconds = self._quote_times(rng)
         spread = rng.choice(np.array(self.spreads), len(seconds))
-        orders = [self._arrivals(rng, aggressor) for aggressor in (1, -1)]
+        pace = self._pace(rng)
+        orders = [self._arrivals(rng, aggressor, pace) for aggressor in (1, -1)]
         when, reach, aggressor = (np.concatenate(column) for column in zip(*orders, strict=True))
         order = np.argsort(when, kind="stable")
         when, reach, aggressor = _own_millisecond(when[order]), reach[order], aggressor[order]
@@ -130,10 +132,9 @@ class SyntheticMarket:
         return swing * (1.0 + self.bursts * rng.choice([-1.0, 1.0], count))
 
     def _arrivals(
-        self, rng: np.random.Generator, aggressor: int
+        self, rng: np.random.Generator, aggressor: int, pace: Float[np.ndarray, "burst"]
     ) -> tuple[Float[np.ndarray, "order"], Float[np.ndarray, "order"], Int[np.ndarray, "order"]]:
         """Times, reach from the mid (∞: stops at the touch) and aggressors of one side's orders."""
-        pace = self._pace(rng)
         most = float(pace.max())
 
         def times(rate: float) -> Float[np.ndarray, "order"]:

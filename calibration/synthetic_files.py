@@ -1,11 +1,10 @@
-"""Quotes and trades written in each of the formats that calibration reads: to test the readers, and to try
-them.
+"""Quotes and trades written in each of the formats that calibration reads: to test and to try.
 
     from quotegrid.calibration.synthetic import SyntheticMarket
     from quotegrid.calibration.synthetic_files import write_files
 
-    write_files("lobster", *SyntheticMarket(family="power", parameters=(2.0, 0.1, 3.0)).draw(seed=1),
-    "folder")
+    market = SyntheticMarket(family="power", parameters=(2.0, 0.1, 3.0))
+    write_files("lobster", "folder", *market.draw(seed=1))
 
 Each returns the files written, in the order `quotegrid calibrate` takes them. What a format does not keep
 (the time of an order beyond the millisecond, in Binance's messages) is rounded as the venue would.

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from quotegrid.calibration.blocks import Blocks
 from quotegrid.calibration.market_data import MarketDataError
 from quotegrid.calibration.recording import NANOSECONDS, Recording
 
@@ -36,6 +37,7 @@ LEAST_NOISE = 1e-3  # of ξ²
 LAGS = 64  # in the bandwidth chosen
 SHOWN_LAGS = (2, 4, 8, 16, 32, 64, 128)
 FEWEST_CHANGES = 100
+MOST_INSTANTS = 2_000_000  # of one point of the signature plot: a day at 40 ms
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +90,22 @@ def realised_kernel(gamma: Float[np.ndarray, "lag"], lags: int) -> float:
     return float(gamma[0] + 2.0 * (weight @ gamma[1 : lags + 1]))
 
 
+def block_variances(recording: Recording, bandwidth: float, blocks: Blocks) -> Float[np.ndarray, "block"]:
+    """What each block adds to σ²T: r_i (r_i + 2 Σ_h k(h/(H+1)) r_{i-h}), over the moves that end in it."""
+    step = bandwidth / LAGS
+    weight = np.concatenate([[1.0], 2.0 * parzen(np.arange(1, LAGS + 1) / (LAGS + 1))])
+    total = np.zeros(len(blocks))
+    for (begin, _), mid in zip(recording.segments_ns, mid_on_grid(recording, step), strict=True):
+        moves = np.diff(mid)
+        if moves.size:
+            ends = begin + np.rint((np.arange(len(moves)) + 1) * step * NANOSECONDS).astype(np.int64)
+            total += blocks.sums(ends, moves * np.convolve(moves, weight)[: len(moves)])
+    return total
+
+
 def realised_volatility(recording: Recording, interval: float, shifts: int = 8) -> float:
     """√(squared mid moves over `interval` seconds, per second), over grids begun at different instants."""
+    shifts = int(np.clip(MOST_INSTANTS * interval / recording.duration, 1, shifts))
     step = interval / shifts
     squares, moves = 0.0, 0
     for mid in mid_on_grid(recording, step):

@@ -11,7 +11,11 @@ import numpy as np
 import pytest
 
 from quotegrid.calibration import Calibration, MarketDataError, calibrate, write_problem
+from quotegrid.calibration.calibrated_problem import rounded_correlation
 from quotegrid.calibration.calibration import symbol_of
+from quotegrid.calibration.families import FamilyName
+from quotegrid.calibration.synthetic import SyntheticMarket
+from quotegrid.models.paths import read as read_path
 from quotegrid.models.problem_file import ProblemError, problem_tree, read_problem_file
 from quotegrid.solver.solve import solve
 
@@ -93,7 +97,7 @@ def test_a_heavy_touch_is_tabulated_and_warned_of(heavy: Calibration) -> None:
     assert "times the fills measured: the measured curve jumps across" in text
     assert "BRIDGE  the bid: from 0.005 to" in heavy.summary()
     contrary = " ".join(heavy.problem_text(form="exponential").replace("\n# ", " ").split())
-    assert "Λ is exponential, though a table describes these orders better" in contrary
+    assert "Λ is exponential, though a table would be the better choice" in contrary
 
 
 def test_an_inverse_contract_says_its_currency_and_frozen_price(heavy: Calibration) -> None:
@@ -113,14 +117,97 @@ def test_pooled_sides_are_one_flow(market: Callable[..., Any]) -> None:
     (flow,) = tree_of(calibration)["flow"]
     assert flow["side"] == "both"
     assert "Both sides, pooled: " in calibration.problem_text()
-    assert "(pooled)" in calibration.summary()
+    assert "both sides: " in calibration.summary() and "the bid" not in calibration.summary()
     assert "(bid)" not in calibration.problem_text()
+
+
+def test_the_uncertainty_block_holds_each_measured_parameter(plain: Calibration, heavy: Calibration) -> None:
+    """Standard errors and their correlation, of paths that the problem has."""
+    tried: tuple[tuple[Calibration, dict[str, Any]], ...] = (
+        (plain, {}),
+        (plain, {"form": "power"}),
+        (heavy, {"charge_markout": True}),
+        (heavy, {"form": "table"}),
+    )
+    for calibration, choices in tried:
+        file = calibration.problem_file(**choices)
+        stated = file.problem.uncertainty
+        assert stated is not None and stated.correlation is not None
+        values = [read_path(file.problem, path) for path in stated.parameters]
+        assert len(values) == len(set(stated.parameters)) == len(stated.standard_error)
+        assert all(error > 0.0 for error in stated.standard_error)
+        assert np.linalg.eigvalsh(np.array(stated.correlation))[0] > -1e-9
+        assert ("adverse.jump" in stated.parameters[-1]) == bool(choices.get("charge_markout"))
+    stated = plain.problem_file().problem.uncertainty
+    assert stated is not None
+    assert stated.parameters[:3] == (
+        "price.volatility",
+        "flow.book/bid.intensity.A",
+        "flow.book/bid.intensity.k",
+    )
+    # some 4,200 orders a side: k is known to 1/√4200 = 1.5 %, σ to about 3 %
+    assert stated.standard_error[2] == pytest.approx(10.0 / np.sqrt(4200), rel=0.25)
+    assert stated.standard_error[0] == pytest.approx(0.4 * 0.031, rel=0.5)
+
+
+def test_a_correlation_stays_semidefinite_when_it_is_rounded() -> None:
+    rng = np.random.default_rng(5)
+    for count in (2, 9, 40):
+        loads = rng.normal(size=(count, 3))
+        matrix = np.corrcoef(loads) if count > 2 else np.array([[1.0, 0.99996], [0.99996, 1.0]])
+        rounded = rounded_correlation(np.asarray(matrix))
+        assert np.linalg.eigvalsh(rounded)[0] >= 0.0 and np.all(np.diag(rounded) == 1.0)
+        assert np.abs(rounded - matrix).max() < 0.001 * count
+
+
+def test_the_markout_is_charged_when_asked_for(market: Callable[..., Any]) -> None:
+    """Every order moves the mid by 0.03 for good: that is the jump, and the quotes move out by it."""
+    calibration = calibrate(*market(adverse_move=0.03, duration=1200.0).draw(2), tick_size=0.01)
+    plain, charged = tree_of(calibration), tree_of(calibration, charge_markout=True)
+    assert all("adverse" not in flow for flow in plain["flow"])
+    sides = calibration.estimates.sides
+    for flow, side in zip(charged["flow"], sides, strict=True):
+        assert flow["adverse"]["on"] == "markout"
+        error = calibration.estimates.copies.spread(f"{side.reach.side}.adverse")
+        assert flow["adverse"]["jump"] == pytest.approx(0.03, abs=3.0 * error)
+        # the fills charged for are those of a quote against the charge: at 1/k + ε
+        assert side.adverse.offset == pytest.approx(0.1 + side.adverse.move, abs=0.05)
+    text = " ".join(calibration.problem_text(charge_markout=True).replace("\n# ", " ").split())
+    assert "Adverse selection is charged to every fill." in text
+    assert (
+        "The model charges it to fills at every offset. Measured fills earn more than they lose from" in text
+    )
+    assert "Adverse selection is left out" in calibration.problem_text()
+
+
+def test_forms_that_fit_better_than_an_exponential_are_advised() -> None:
+    """A logistic market with a flat top, and a power with a fat tail, each known well enough."""
+    truths: dict[FamilyName, tuple[float, ...]] = {"logistic": (3.0, -2.0, 15.0), "power": (6.0, 0.05, 2.5)}
+    for family, parameters in truths.items():
+        market = SyntheticMarket(family=family, parameters=parameters, duration=3600.0)
+        calibration = calibrate(*market.draw(1), tick_size=0.01, pool_sides=True)
+        assert calibration.estimates.recommended == family
+        assert f"describe both sides: the problem file uses the {family}." in calibration.summary()
+        (flow,) = tree_of(calibration)["flow"]
+        assert flow["intensity"]["kind"] == family
+
+
+def test_a_form_that_the_data_do_not_hold_is_not_advised_and_says_so(plain: Calibration) -> None:
+    bid = plain.estimates.bid
+    assert bid.fits["logistic"].limit == "an exponential"
+    assert plain.estimates.undetermined(bid, "logistic") == ("A", "a", "b")
+    assert "is its limit here, an exponential" in plain.summary()
+    text = " ".join(plain.problem_text(form="logistic").replace("\n# ", " ").split())
+    assert "The data do not tell it from its limit, an exponential." in text
 
 
 @pytest.mark.parametrize(
     ("choice", "words"),
     [
-        ({"form": "power"}, "form is 'power'; it is 'table', 'exponential', or None"),
+        (
+            {"form": "cubic"},
+            "form is 'cubic'; it is 'table', 'exponential', 'logistic', 'power', 'linear', or",
+        ),
         ({"max_inventory": 1}, "max_inventory is 1; it is a number of lots, 2 or more"),
         ({"lot_size": 0.0}, "lot_size is 0.0; it is a size in units of the asset, above 0"),
     ],
@@ -166,8 +253,8 @@ def test_a_symbol_is_made_of_the_files_name(source: str, symbol: str) -> None:
 def test_the_summary_fits_a_screen_with_units(plain: Calibration, heavy: Calibration) -> None:
     for calibration in (plain, heavy):
         lines = calibration.summary().splitlines()
-        assert len(lines) <= 36 and max(map(len, lines)) <= 105
-        for words in ("USD/√s", "per s", "per USD", "market orders; tick 0.01 USD", "begin at the touch"):
+        assert len(lines) <= 48 and max(map(len, lines)) <= 112
+        for words in ("USD/√s", "per s", " ± ", "market orders; tick 0.01 USD", "begin at the touch"):
             assert words in calibration.summary()
     assert "An exponential describes these orders as well as chance allows" in plain.summary()
     assert (
@@ -190,10 +277,10 @@ def test_repairs_are_reported(market: Callable[..., Any]) -> None:
     assert tree_of(calibration)["provenance"]["repairs"] == words
 
 
-def test_the_figure_has_four_named_panels(plain: Calibration, heavy: Calibration, tmp_path: Path) -> None:
+def test_the_figure_has_six_named_panels(plain: Calibration, heavy: Calibration, tmp_path: Path) -> None:
     for calibration in (plain, heavy):
         figure = calibration.figure()
-        assert len(figure.axes) == 4
+        assert len(figure.axes) == 6
         for axes in figure.axes:
             assert axes.get_title(loc="left") and axes.get_xlabel() and axes.get_ylabel()
         assert "USD" in figure.axes[0].get_xlabel()

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quotegrid.calibration.blocks import cut_into_blocks
 from quotegrid.calibration.csv_files import read_quotes, read_trades
 from quotegrid.calibration.fair_table import (
     FairTable,
@@ -176,7 +177,7 @@ def test_the_recorded_markets_get_fair_tables(recorded: tuple[Path, Path], queue
     recording = record(read_quotes(recorded[0]), read_trades(recorded[1]))
     orders = market_orders(recording)
     for side in ("bid", "ask"):
-        reach = measure_reach(recording, orders, side)
+        reach = measure_reach(recording, orders, side, cut_into_blocks(recording))
         table = fit_fair_table(measured_intensity(reach, reach.touch + queue_start))
         assert unfair_at(table) is None
         assert bool(table.bridges) == (queue_start == 0)
@@ -186,7 +187,7 @@ def test_the_recorded_markets_get_fair_tables(recorded: tuple[Path, Path], queue
 def test_a_synthetic_market_is_found_within_its_noise(market: Callable[..., Any]) -> None:
     truth = market(A=4.0, k=10.0, duration=1200.0)
     recording = record(*truth.draw(4), tick_size=truth.tick)
-    reach = measure_reach(recording, market_orders(recording), "ask")
+    reach = measure_reach(recording, market_orders(recording), "ask", cut_into_blocks(recording))
     curve = measured_intensity(reach, 1)
     table = fit_fair_table(curve)
     at = table.vertices

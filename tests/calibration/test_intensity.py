@@ -1,4 +1,4 @@
-"""Λ̂, its exponential by maximum likelihood, and the words on how well it fits."""
+"""Λ̂ as it was measured: truncation, pooling, sides."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
 
+from quotegrid.calibration.blocks import Blocks, cut_into_blocks
 from quotegrid.calibration.csv_files import read_quotes, read_trades
+from quotegrid.calibration.fitted import fit, judge
 from quotegrid.calibration.intensity import (
-    ExponentialFit,
     Reach,
-    fit_exponential,
-    judge,
+    Tally,
     measure_reach,
+    measured_copies,
     measured_intensity,
     pooled,
+    time_at_spread,
 )
 from quotegrid.calibration.market_data import MarketDataError, Quotes, Trades
 from quotegrid.calibration.market_orders import market_orders
@@ -27,22 +28,15 @@ HALF_TICK = 0.005
 
 
 def hand_made(distance: list[int], spread: list[int], seconds: list[float]) -> Reach:
-    return Reach("bid", np.sort(distance), np.array(spread), np.array(seconds), HALF_TICK, spread[0])
+    """One block of orders at some distances, and time at some half-spreads."""
+    level, count = np.unique(distance, return_counts=True)
+    tally = Tally(count[None].astype(float), np.array([seconds]))
+    return Reach("bid", level, np.array(spread), tally, HALF_TICK, spread[0])
 
 
 def drawn(market: Any, seed: int) -> Reach:
     recording = record(*market.draw(seed), tick_size=market.tick)
-    return measure_reach(recording, market_orders(recording), "ask")
-
-
-def log_likelihood(reach: Reach, A: float, k: float, start: int) -> float:
-    """The likelihood as the module states it, term by term."""
-    total = 0.0
-    for distance in reach.distance[reach.distance >= start] * HALF_TICK:
-        total += np.log(A * np.exp(-k * distance) * (1.0 - np.exp(-2.0 * k * HALF_TICK)))
-    for spread, seconds in zip(reach.spread, reach.spread_time, strict=True):
-        total -= A * np.exp(-k * max(spread, start) * HALF_TICK) * seconds
-    return total
+    return measure_reach(recording, market_orders(recording), "ask", cut_into_blocks(recording))
 
 
 def test_the_measured_curve_weighs_each_order_by_the_time_it_could_be_seen() -> None:
@@ -67,40 +61,6 @@ def test_the_best_measured_quote_maximises_offset_times_rate() -> None:
     assert (offset, gain) == pytest.approx((0.055, 0.045))
 
 
-@pytest.mark.parametrize("start", [1, 3, 5])
-def test_the_exponential_maximises_its_likelihood(start: int, rng: np.random.Generator) -> None:
-    distance = list(1 + 2 * rng.geometric(0.25, 200)) + [3] * 20
-    reach = hand_made([int(d) for d in distance], spread=[1, 2, 9], seconds=[50.0, 30.0, 5.0])
-    fit = fit_exponential(reach, start)
-    assert fit is not None
-    best = minimize(
-        lambda x: -log_likelihood(reach, np.exp(x[0]), np.exp(x[1]), start),
-        np.log([5.0, 20.0]),
-        method="Nelder-Mead",
-        options={"xatol": 1e-10, "fatol": 1e-10, "maxiter": 4000},
-    )
-    np.testing.assert_allclose([fit.A, fit.k], np.exp(best.x), rtol=1e-5)  # √ of the simplex's tolerance
-    assert fit.start == start * HALF_TICK and fit.orders == int((reach.distance >= start).sum())
-    assert judge(fit, 2, reach, start).log_likelihood == pytest.approx(
-        log_likelihood(reach, fit.A, fit.k, start)
-    )
-
-
-def test_known_parameters_are_recovered_under_truncation_at_a_wide_touch(market: Callable[..., Any]) -> None:
-    """Spreads of 1, 3 and 9 ticks hide what would have reached less; 40 seeds, three standard errors."""
-    truth = market(A=2.0, k=10.0, spreads=(1, 3, 9))
-    for start_from in (0, 2):
-        found = []
-        for seed in range(40):
-            reach = drawn(truth, seed)
-            fit = fit_exponential(reach, int(reach.spread[0]) + start_from)
-            assert fit is not None
-            found.append([fit.A, fit.k])
-        error = np.std(found, axis=0, ddof=1) / np.sqrt(40)
-        assert np.all(np.abs(np.mean(found, axis=0) - [2.0, 10.0]) < 3.0 * error)
-        assert np.all(error < [0.03, 0.1])
-
-
 def test_the_measured_curve_is_unbiased_under_truncation(market: Callable[..., Any]) -> None:
     truth = market(A=2.0, k=10.0, spreads=(1, 3, 9))
     at = np.array([0.005, 0.015, 0.045, 0.095, 0.195])
@@ -112,38 +72,13 @@ def test_the_measured_curve_is_unbiased_under_truncation(market: Callable[..., A
     assert np.all(np.abs(np.mean(rates, axis=0) - 2.0 * np.exp(-10.0 * at)) < 3.0 * error)
 
 
-def test_an_exponential_is_called_one_and_a_heavy_touch_is_not(market: Callable[..., Any]) -> None:
-    verdicts = {"plain": [], "heavy": [], "behind": []}
-    for seed in range(20):
-        for name, truth, start in (
-            ("plain", market(), 1),
-            ("heavy", market(touch_orders=4.0), 1),
-            ("behind", market(touch_orders=4.0), 3),
-        ):
-            reach = drawn(truth, seed)
-            fit = fit_exponential(reach, start)
-            assert fit is not None
-            verdicts[name].append(judge(fit, 2, reach, start).by_chance)
-    assert np.mean(verdicts["plain"]) >= 0.9
-    assert not any(verdicts["heavy"])
-    assert np.mean(verdicts["behind"]) >= 0.9
-
-
-def test_the_gap_is_what_it_says(rng: np.random.Generator) -> None:
-    reach = hand_made([1] * 60 + [3] * 40, spread=[1], seconds=[10.0])
-    candidate = ExponentialFit(A=20.0, k=30.0, start=0.005, orders=100)
-    fit = judge(candidate, 2, reach, 1)
-    assert fit.gap == pytest.approx(abs(0.4 - np.exp(-30.0 * 0.01)))  # share reaching 0.015, seen and said
-    assert fit.chance == pytest.approx(0.136)
-    assert fit.aic == pytest.approx(4.0 - 2.0 * fit.log_likelihood)
-
-
 def test_pooling_doubles_orders_and_time() -> None:
     bid, ask = hand_made([1, 3], [1], [10.0]), replace(hand_made([1, 5], [1], [10.0]), side="ask")
     both = pooled(bid, ask)
     assert [each.side for each in both] == ["bid", "ask"]
     for each in both:
-        np.testing.assert_array_equal(each.distance, [1, 1, 3, 5])
+        np.testing.assert_array_equal(each.level, [1, 3, 5])
+        np.testing.assert_array_equal(each.tally.count, [2, 1, 1])
         assert each.duration == 20.0
 
 
@@ -158,33 +93,54 @@ def test_sellers_fill_bids_and_buyers_fill_asks() -> None:
         np.concatenate([-np.ones(len(sells)), np.ones(len(buys))]),
     )
     recording = record(quotes, trades, tick_size=0.01)
-    orders = market_orders(recording)
-    bid, ask = measure_reach(recording, orders, "bid"), measure_reach(recording, orders, "ask")
-    assert (len(bid.distance), len(ask.distance)) == (len(sells), len(buys))
+    orders, blocks = market_orders(recording), cut_into_blocks(recording)
+    bid, ask = (measure_reach(recording, orders, side, blocks) for side in ("bid", "ask"))
+    assert (bid.reaching(0), ask.reaching(0)) == (len(sells), len(buys))
     assert bid.touch_offset == 0.005 and bid.duration == pytest.approx(118.0)
     with pytest.raises(
         MarketDataError, match=r"0 market orders reached the bid side in 118 s; .* at least 30"
     ):
-        measure_reach(recording, replace_side(orders, 1), "bid")
+        measure_reach(recording, replace_side(orders, 1), "bid", blocks)
 
 
 def replace_side(orders: Any, side: int) -> Any:
     return replace(orders, aggressor=np.full(len(orders), side, dtype=np.int8))
 
 
-def test_too_few_orders_or_one_distance_make_no_exponential() -> None:
-    assert fit_exponential(hand_made([1, 3] * 14, [1], [10.0]), 1) is None
-    assert fit_exponential(hand_made([1] * 40, [1], [10.0]), 1) is None
-
-
 def test_the_recorded_touch_takes_several_times_the_orders_of_the_tail(recorded: tuple[Path, Path]) -> None:
     recording = record(read_quotes(recorded[0]), read_trades(recorded[1]))
-    orders = market_orders(recording)
+    orders, blocks = market_orders(recording), cut_into_blocks(recording)
     for side in ("bid", "ask"):
-        reach = measure_reach(recording, orders, side)
+        reach = measure_reach(recording, orders, side, blocks)
         assert reach.touch == 1  # one tick of spread, most of the time
-        whole, tail = fit_exponential(reach, 1), fit_exponential(reach, 3)
+        whole, tail = fit("exponential", reach, 1), fit("exponential", reach, 3)
         assert whole is not None and tail is not None
         assert not judge(whole, 2, reach, 1).by_chance
         assert 3.0 < measured_intensity(reach, 1).rate[0] / tail(np.array(0.005)) < 6.0
-        assert 8.0 < tail.k < 12.0 < 30.0 < whole.k  # per USD
+        assert 8.0 < tail["k"] < 12.0 < 30.0 < whole["k"]  # per USD
+
+
+def test_time_at_each_spread_is_split_at_the_edges_of_blocks() -> None:
+    """Half-spreads of 1 for 4 s, 2 for 6 s; blocks of 5 s."""
+    time = np.array([0, 4, 10, 11]) * 1_000_000_000
+    quotes = Quotes.clean(time, [9.99, 9.98, 9.98, 9.98], [10.0, 10.0, 10.0, 10.0])
+    recording = record(quotes, Trades.clean([5], [10.0], [1.0], [1]), tick_size=0.01)
+    blocks = Blocks(np.array([[0, 5], [5, 11]]) * 1_000_000_000)
+    spread, seconds = time_at_spread(recording, blocks)
+    np.testing.assert_array_equal(spread, [1, 2])
+    np.testing.assert_allclose(seconds, [[4.0, 1.0], [0.0, 6.0]])
+
+
+def test_the_first_distance_reached_lies_on_the_lattice_of_the_spread() -> None:
+    """At a half-spread h prices stand at h, h + 2, … half ticks: at h = 2, the first of 3 or more is 4."""
+    reach = hand_made([1, 3], spread=[1, 2, 9], seconds=[1.0, 1.0, 1.0])
+    np.testing.assert_array_equal(reach.first_reached(3), [3, 4, 9])
+    np.testing.assert_array_equal(reach.first_reached(1), [1, 2, 9])
+    np.testing.assert_array_equal(reach.first_reached(10), [11, 10, 11])
+
+
+def test_a_copy_that_takes_every_block_once_is_the_recording(market: Callable[..., Any]) -> None:
+    reach = drawn(market(spreads=(1, 3)), seed=2)
+    at = np.array([0.005, 0.015, 0.045, 0.3])
+    once = reach.by_block.weighted(np.ones((1, len(reach.by_block.time))))
+    np.testing.assert_allclose(measured_copies(reach, at, once)[0], measured_intensity(reach, 1)(at))

@@ -5,7 +5,7 @@ import pytest
 
 from quotegrid.calibration.market_data import MarketDataError, Quotes, Trades
 from quotegrid.calibration.market_orders import market_orders
-from quotegrid.calibration.markout import measure_markout
+from quotegrid.calibration.markout import horizons, measure_markout
 from quotegrid.calibration.recording import record
 from quotegrid.calibration.sizes import Contract, OrderSizes, round_down
 
@@ -63,3 +63,16 @@ def test_markout_is_the_mean_move_with_the_aggressor_of_orders_that_reached_far_
     far = measure_markout(recording, orders, offset=0.02)
     assert (far.orders, far.move) == (1, pytest.approx(0.04))
     assert np.isnan(measure_markout(recording, orders, offset=1.0).move)
+    buyers = measure_markout(recording, orders, offset=0.01, aggressor=1)
+    assert (buyers.orders, buyers.move) == (1, pytest.approx(0.04))
+
+
+def test_horizons_are_those_a_recording_has_room_for() -> None:
+    assert horizons(600.0, 1.0) == (0.1, 0.3, 1.0, 3.0)
+    assert horizons(600.0, 20.0) == (0.1, 0.3, 1.0, 3.0, 20.0)
+    assert horizons(86_400.0, 1.0)[-1] == 30.0
+
+
+def test_the_ladder_climbs_from_the_lot_as_far_as_ten_orders_reach() -> None:
+    sizes = OrderSizes.measure(np.array([1.0] * 20 + [2.0] * 12 + [5.0] * 10 + [10.0] * 9), 1.0)
+    assert sizes.ladder() == (2.0, 4.0)  # 31 and 19 orders; 9 reach 10
