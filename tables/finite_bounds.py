@@ -90,7 +90,7 @@ def interval_arrivals(
         if np.isfinite(arrivals.scheme_error).all():
             return IntervalArrivals(arrivals, True, "a series of positive terms over each interval")
     arrivals = reintegrate(problem, later, lengths, aim)
-    how = "polynomial paths over each interval, their defects bounded everywhere"
+    how = "polynomial paths with defects bounded everywhere"
     return IntervalArrivals(arrivals, False, how)
 
 

@@ -254,6 +254,20 @@ def lookup_error_without_time(table: PolicyTable) -> PolicyTable:
     return dataclasses.replace(table, lookup_error={"offset": 0.0, "value": 0.0})
 
 
+def understated_lookup_error(table: PolicyTable) -> PolicyTable:
+    assert table.lookup_error is not None
+    return dataclasses.replace(
+        table, lookup_error={**table.lookup_error, "offset": 0.9 * table.lookup_error["offset"]}
+    )
+
+
+def understated_lookup_error_of_values(table: PolicyTable) -> PolicyTable:
+    assert table.lookup_error is not None
+    return dataclasses.replace(
+        table, lookup_error={**table.lookup_error, "value": 0.9 * table.lookup_error["value"]}
+    )
+
+
 def other_problem_hash(table: PolicyTable) -> PolicyTable:
     return dataclasses.replace(table, problem_hash="0" * 64)
 
@@ -378,6 +392,13 @@ FAULTS: list[tuple[str, Fault, str, str]] = [
         "stated errors",
         "the error of linear lookup between the stored times is not stated",
     ),
+    ("finite", understated_lookup_error, "lookup between times", "quotes looked up between stored times err"),
+    (
+        "finite-ladder",
+        understated_lookup_error_of_values,
+        "lookup between times",
+        "values looked up between stored times err by",
+    ),
     ("glft", lookup_error_without_time, "stated errors", "the table has no time axis"),
     ("glft", other_problem_hash, "problem hash", "the table says 000000000000…"),
     ("glft", problem_with_spaces, "problem hash", "the problem in the table is not in canonical form"),
@@ -441,6 +462,15 @@ def test_not_verifiable(solved) -> None:
     assert failed(verify_table(hedged).checks) == {
         "problem": "not verifiable: the verifier knows no hedging and no market orders"
     }
+
+
+def test_lookup_is_not_judged_where_the_equation_cannot_be_followed(
+    solved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quotegrid.tables.reintegration.MOST_PIECES", 1)
+    checks = verify_table(solved("finite-ladder")).checks
+    assert outcome(checks, "lookup between times") == "not applicable"
+    assert failed(checks) == {}
 
 
 def test_problems_may_say_where_they_come_from(solved) -> None:
