@@ -2,10 +2,12 @@
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.interpolate import PchipInterpolator
 
 from quotegrid.models.problem_file import parse_problem
 from quotegrid.tables.intensity_twins import TWINS, NotVerifiableError, intensity_twin
@@ -131,3 +133,72 @@ def test_agrees_with_the_models(kind: str, problems, change, x64: None) -> None:
     assert float(model.arrival_rate()) == pytest.approx(twin.arrival_rate, rel=1e-15)
     assert model.default_min_offset() == twin.default_min_offset
     assert [float(end) for end in model.domain()] == [twin.low, twin.high]
+
+
+def _on_piece(number: int) -> tuple[Callable, Callable]:
+    """h and h' of the PCHIP piece after a knot, for complex offsets."""
+    curve = PchipInterpolator(KNOTS, LOG_RATES)
+    log_rate = np.polynomial.Polynomial(curve.c[::-1, number])
+    start = KNOTS[number]
+    return (lambda d: -log_rate.deriv()(d - start)), (lambda d: -log_rate.deriv(2)(d - start))
+
+
+# twin, h, h', offsets
+COMPLEX: dict[str, tuple[dict, Callable, Callable, list[float]]] = {
+    "exponential": (
+        {"kind": "exponential", "A": 1.0, "k": 1.5},
+        lambda d: 1.5 + 0.0 * d,
+        lambda d: 0.0 * d,
+        [-2.0, 0.3],
+    ),
+    "logistic": (
+        {"kind": "logistic", "A": 1.5, "a": -0.7, "b": 1.8},
+        lambda d: 1.8 / (1.0 + np.exp(0.7 - 1.8 * d)),
+        lambda d: 1.8**2 * np.exp(0.7 - 1.8 * d) / (1.0 + np.exp(0.7 - 1.8 * d)) ** 2,
+        [-5.0, -0.5, 0.4, 3.0],
+    ),
+    "power": (
+        {"kind": "power", "A": 1.0, "d": 1.0, "k": 3.0},
+        lambda d: 3.0 / (1.0 + d),
+        lambda d: -3.0 / (1.0 + d) ** 2,
+        [-0.9, 0.0, 4.0],
+    ),
+    "linear": (
+        {"kind": "linear", "A": 1.0, "d": 2.0},
+        lambda d: 1.0 / (2.0 - d),
+        lambda d: 1.0 / (2.0 - d) ** 2,
+        [-3.0, 0.0, 1.9],
+    ),
+    "table": (STATED["table"], *_on_piece(3), [0.75, 0.9, 1.19]),
+}
+
+
+@pytest.mark.parametrize("xz", [0.0, 0.3, 50.0])
+@pytest.mark.parametrize("name", COMPLEX)
+def test_discs_hold_what_they_promise(name: str, xz: float) -> None:
+    """|h|, |h'/h|, Re h and Re F' at random complex offsets within the radius."""
+    stated, hazard, slope, offsets = COMPLEX[name]
+    disc = intensity_twin(stated).disc(np.array(offsets), xz)
+    random = np.random.default_rng(5)
+    assert np.all(disc.radius > 0.0)
+    for number, offset in enumerate(offsets):
+        radius = min(disc.radius[number], 10.0)
+        turn = np.exp(2j * np.pi * random.uniform(size=4000))
+        at = offset + radius * np.sqrt(random.uniform(size=4000)) * turn
+        at[:400] = offset + radius * turn[:400]
+        h, bend = hazard(at), slope(at)
+        steepness = 1.0 + bend / (h * (h + xz))
+        assert np.min(h.real) >= -1e-12
+        assert np.max(np.abs(h)) <= disc.hazard[number] * (1.0 + 1e-12)
+        assert np.max(np.abs(bend / h)) <= disc.turn[number] * (1.0 + 1e-12) + 1e-15
+        assert np.min(steepness.real) >= disc.steepness[number] * (1.0 - 1e-12)
+
+
+def test_nothing_is_known_beyond_the_domain() -> None:
+    linear = intensity_twin({"kind": "linear", "A": 1.0, "d": 2.0})
+    with np.errstate(divide="ignore"):
+        assert linear.disc(np.array([2.0, 2.5]), 0.0).radius.tolist() == [0.0, 0.0]
+    # k ≤ 1 has no best quote without risk aversion
+    power = intensity_twin({"kind": "power", "A": 1.0, "d": 1.0, "k": 1.0})
+    assert power.disc(np.array([0.0]), 0.0).radius.tolist() == [0.0]
+    assert power.disc(np.array([0.0]), 1.0).radius[0] > 0.0
