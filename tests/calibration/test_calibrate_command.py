@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quotegrid.calibration.synthetic_files import write_csv
+from quotegrid.calibration.synthetic_files import write_csv, write_files
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -65,6 +65,29 @@ def test_choices_reach_the_problem_file(files: tuple[Path, Path], quotegrid: Pro
     for line in ('symbol = "ABC"', 'price = "EUR"', 'kind = "exponential"', "lot_size = 0.5", "max = 7"):
         assert line in problem
     assert "risk_aversion = 0.01" in problem
+
+
+def test_a_day_of_lobster_is_told_by_its_content_and_the_markout_charged(
+    market, quotegrid: Program, tmp_path: Path
+) -> None:
+    paths = write_files("lobster", tmp_path, *market(duration=300.0, adverse_move=0.02).draw(4))
+    asked = ("--charge-markout", "--form", "exponential", "--horizon", "0.5")
+    shown = quotegrid("calibrate", *paths, "-o", "day.toml", *asked).stdout
+    assert "market orders; tick 0.01 USD" in shown and "exchange time" in shown
+    problem = (tmp_path / "day.toml").read_text(encoding="utf-8")
+    assert 'adverse = { on = "markout", jump = ' in problem and "0.5 s later" in problem
+    assert "[uncertainty]" in problem
+    done = quotegrid("calibrate", *paths, "-o", "no.toml", "--format", "hftbacktest", expected=2)
+    assert "cannot be read, it may be cut off or damaged" in done.stderr
+
+
+def test_a_real_capture_goes_all_the_way(perpetual: tuple[Path, Path], quotegrid: Program) -> None:
+    raw = perpetual[0].with_name("binance_coinm_ethusd_perp_20240808.raw.gz")
+    if not raw.exists():
+        pytest.skip("the raw capture is not beside the checkout")
+    quotegrid("calibrate", raw, "-o", "raw.toml", "--asset-unit", "ETH", "--contract-size", "10", "--inverse")
+    quotegrid("solve", "raw.toml", "-o", "raw.nc")
+    assert "raw.nc: passed" in quotegrid("verify", "raw.nc").stdout
 
 
 def test_missing_data_are_named(quotegrid: Program, tmp_path: Path) -> None:

@@ -84,6 +84,8 @@ def test_from_data_to_table_runs(tmp_path: Path) -> None:
     assert len(notebook.cells) == 10
     assert len(shown(notebook, "image/png")) == 2  # the fit and the policy
     text = printed(notebook)
+    assert "Proved, of the problem stored in the table:" in text and "demo.safetensors: passed" in text
+    assert "[uncertainty]" in text
     assert "describes these orders as well as chance allows" in text  # the recording is drawn from one
     assert 'kind = "ergodic"' in text
     assert "10 lots {'book/bid': None," in text  # at the limit nothing more is bought
