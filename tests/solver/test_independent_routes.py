@@ -2,7 +2,7 @@
 
 uniformisation      finite, where the equation is linear in exp(κθ)
 implicit            finite: extrapolated linearly implicit Euler
-fully implicit      finite: implicit Euler by 64, 128, … steps and Richardson's extrapolation
+fully implicit      finite: implicit Euler by 64, 128, … steps, extrapolated (smooth families)
 twin                finite and stationary: other code, in extended precision
 matrix exponential  finite, where linear: in 40 digits
 policy iteration    stationary
@@ -15,6 +15,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.interpolate import PchipInterpolator
@@ -22,6 +24,10 @@ from scipy.interpolate import PchipInterpolator
 from quotegrid.models.problem import Numerics, TableRequest
 from quotegrid.models.problem_file import parse_problem
 from quotegrid.solver import solve
+from quotegrid.solver.bellman import greedy_policy
+from quotegrid.solver.discretise import discretise
+from quotegrid.solver.implicit_euler import march_implicit_euler
+from quotegrid.solver.marching import start_marching
 
 AGREED = 1e-9  # of the quote scale; of it times the size for values
 CLOSE = 1e-12  # tolerance of the marches, per step: their hundreds of steps add up
@@ -156,22 +162,29 @@ def finite_answers(family: Family, all_routes: bool) -> dict[str, Answer]:
 
 
 def richardson(tree: dict) -> Answer:
-    """Implicit Euler's error has an expansion in its step: eight runs, each with half the steps of the next.
+    """Implicit Euler's error has an expansion in its step: seven runs, each with half the steps of the next.
 
     The times cut the horizon into multiples of ½, so the runs take 8, 16, … steps of one length to each ½.
     """
+    to_go = DURATION - np.array(TIMES[-2::-1])
     column: list[np.ndarray] = []
-    shapes, off = [], np.empty(0)
-    for level in range(8):
-        solution = marched(tree, TIMES, "implicit-euler", time_steps=64 * 2**level)
-        off = np.isnan(solution.offset)
-        shapes = [solution.value.shape, solution.offset.shape]
-        row = [np.concatenate([solution.value.ravel(), np.where(off, 0.0, solution.offset).ravel()])]
-        for j, coarser in enumerate(column):
-            row.append(row[j] + (row[j] - coarser) / (2.0 ** (j + 1) - 1.0))
-        column = row
-    value, offset = np.split(column[-1], [int(np.prod(shapes[0]))])
-    return Answer(value.reshape(shapes[0]), np.where(off, np.nan, offset.reshape(shapes[1])))
+    with jax.enable_x64(True):
+        problem = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), parse_problem(tree).problem)
+        chain = discretise(problem)
+        start = start_marching(chain, chain.terminal)
+        march = jax.jit(march_implicit_euler)
+        for level in range(7):
+            step = jnp.asarray(0.5 / (8 * 2**level))
+            after, found = march(chain, start._replace(step=step), jnp.asarray(to_go))
+            assert after.sound
+            row = [np.asarray(found.bias + found.level[:, None])]
+            for place, coarser in enumerate(column):
+                row.append(row[place] + (row[place] - coarser) / (2.0 ** (place + 1) - 1.0))
+            column = row
+        values = np.concatenate([column[-1][::-1], np.asarray(chain.terminal)[None]])
+        policies = [greedy_policy(chain, jnp.asarray(value)) for value in values]
+        offset = [np.where(policy.quoted, policy.offsets, np.nan).T for policy in policies]
+    return Answer(values, np.stack(offset))
 
 
 def stationary_answers(family: Family, horizon: dict, long_horizon: bool) -> dict[str, Answer]:
