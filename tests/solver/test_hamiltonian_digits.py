@@ -197,6 +197,7 @@ def errors(case: Case, points: np.ndarray, risk: float, bounds=(None, None), tic
                 note("log_value", abs(log_value - log_best), allowed)
             else:
                 assert np.isnan(log_value)
+                allowed += 4 * UNIT_ROUNDOFF * risk * abs(quote - p)
             if log_best > 709.7:
                 assert value == float(sign) * np.inf or log_best < 709.8
             elif log_best > -708:
@@ -230,7 +231,8 @@ QUOTES = {  # lowest and highest offset and tick, in quote scales
 def assert_exact(case: Case, points: np.ndarray, risk: float, quotes: tuple) -> None:
     """Of a quote set in quote scales; fair at this risk, or nothing is asserted."""
     low, high, tick = (None if x is None else x * case.unit for x in quotes)
-    low = low if low is None or case.low == -np.inf else max(low, case.low)
+    if low is not None and low < case.low:  # both bounds up, into the domain
+        low, high = case.low, None if high is None else high + (case.low - low)
     least = case.low if low is None else low
     if case.intensity.unfair_offset(least, np.inf if high is None else high, SIZE, risk / SIZE) is None:
         worst = errors(case, points, risk, (low, high), tick)
