@@ -105,7 +105,7 @@ def _forms(estimates: Estimates) -> Iterator[str]:
             ]
             yield f"  {name:13}{', '.join(words):58}{_judged(judged, side)}"
         table = side.table
-        moved = f"within {100 * table.moved:.0f}%"
+        moved = f"within {100 * table.moved:.2g}%"
         words = f"{len(table.offset)} knots near {len(table.vertices)} measured rates ({moved})"
         yield f"  {'table':13}{words:58}{_judged(side.table_fit, side)}"
         if side is not estimates.sides[-1]:
@@ -187,25 +187,24 @@ def _verdict(estimates: Estimates) -> Iterator[str]:
             f"{markout.offset:.3g}: more than such a fill earns."
         )
         yield "        The problem file leaves this out unless asked to charge it; see its comments."
-    yield f"DAY     {_day(estimates.day)}"
+    yield from _day(estimates.day)
 
 
-def _day(day: DayFactor | str) -> str:
+def _day(day: DayFactor | str) -> Iterator[str]:
     if isinstance(day, str):
-        return f"Seasonality {day}"
-    parts = []
+        yield f"DAY     Seasonality {day}"
+        return
+    whose = "one day's" if day.days == 1 else f"{day.days} days'"
+    yield f"DAY     By time of day ({whose}), of the mean:"
     for what, factor, error, chance in (
         ("the rate of orders", day.rate, day.rate_error, day.rate_chance),
         ("σ", day.volatility, day.volatility_error, day.volatility_chance),
     ):
         low, high = int(factor.argmin()), int(factor.argmax())
-        parts.append(
-            f"{what} from {factor[low]:.2f} ± {error[low]:.2f} ({_clock(day.begin[low])}) to "
-            f"{factor[high]:.2f} ± {error[high]:.2f} ({_clock(day.begin[high])}) of its mean (p = "
-            f"{chance:.2g})"
+        yield (
+            f"        {what} from {factor[low]:.2f} ± {error[low]:.2f} ({_clock(day.begin[low])}) to "
+            f"{factor[high]:.2f} ± {error[high]:.2f} ({_clock(day.begin[high])}); by chance p = {chance:.2g}"
         )
-    whose = "one day's" if day.days == 1 else f"{day.days} days'"
-    return f"By time of day ({whose}): {'; '.join(parts)}."
 
 
 def _clock(hour: float) -> str:

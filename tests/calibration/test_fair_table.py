@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quotegrid.calibration.blocks import cut_into_blocks
@@ -94,6 +94,7 @@ def test_an_exponential_curve_needs_no_bridge_and_is_hardly_moved() -> None:
     np.testing.assert_allclose(table(inside), 4000.0 / 600.0 * np.exp(-9.0 * inside), rtol=0.04)
 
 
+@settings(max_examples=40)  # each tries up to 36 tables
 @given(
     falls=st.lists(st.floats(0.01, 1.5), min_size=4, max_size=40),
     gaps=st.lists(st.integers(1, 6), min_size=40, max_size=40),

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from quotegrid.calibration import calibrate
 from quotegrid.calibration.blocks import cut_into_blocks
 from quotegrid.calibration.market_orders import market_orders
 from quotegrid.calibration.recording import record
@@ -45,6 +46,15 @@ def test_without_a_swing_chance_explains_the_factors() -> None:
     found = [day_of(replace(MORNING, day_swing=0.0), seed) for seed in range(8)]
     chances = [day.rate_chance for day in found if isinstance(day, DayFactor)]
     assert len(chances) == 8 and min(chances) > 0.002 and np.mean(chances) > 0.25
+
+
+def test_the_report_and_the_picture_tell_the_day() -> None:
+    calibration = calibrate(*MORNING.draw(1), tick_size=0.01)
+    text = calibration.summary()
+    assert "By time of day (one day's), of the mean:" in text and "the rate of orders from 0." in text
+    assert max(map(len, text.splitlines())) <= 112
+    titles = [axes.get_title(loc="left") for axes in calibration.figure().axes]
+    assert len(titles) == 8 and titles[-1] == "Volatility over the day, ÷ its mean"
 
 
 def test_a_short_recording_says_what_is_missing() -> None:
