@@ -130,13 +130,13 @@ def quote_bounds(
 
 
 def _conditioning(channel: FillChannels, offset: Array, size: Array, chain: ControlledChain) -> Array:
-    """1/F'(δ), at least 1: how much the root of δ = p + ln(1 + ξZ/h)/(ξZ) amplifies rounding; F' = 1 +
-    h'/(h(h + ξZ)).
-    """
+    """1/F'(δ), at least 1: how much the root of δ = p + ln(1 + ξZ/h)/(ξZ) amplifies rounding."""
 
     def of_flow(intensity, offset: Array, size: Array) -> Array:
-        hazard, slope = jax.jvp(intensity.hazard, (offset,), (jnp.ones_like(offset),))
-        steepness = 1.0 + slope / (hazard * (hazard + chain.xi * size))
+        def condition(offset: Array) -> Array:
+            return offset - intensity.markup(offset, size, chain.xi)
+
+        _, steepness = jax.jvp(condition, (offset,), (jnp.ones_like(offset),))
         return jnp.where(steepness > 0.0, 1.0 / jnp.minimum(steepness, 1.0), jnp.inf)
 
     return jax.vmap(of_flow)(channel.intensity, offset, size)

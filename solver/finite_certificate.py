@@ -63,6 +63,14 @@ def path_defects(
     return Defects(lengths * largest + reading, lengths * span + 2.0 * reading, curable)
 
 
+def reading_error(largest: Float[np.ndarray, "t ..."]) -> Float[np.ndarray, "t ..."]:
+    """What rounding of the stored values adds up to, from the end of the horizon on; `largest` is max |θ̂|.
+
+    Whoever has the table alone propagates from each stored time to the next and can prove no more.
+    """
+    return 4.0 * np.finfo(float).eps * np.cumsum(largest, axis=0)
+
+
 def certify_path(
     chain: ControlledChain,
     bias: Float[np.ndarray, "t *state"],

@@ -19,7 +19,7 @@ from quotegrid.solver.certificate import Certificate, not_certified
 from quotegrid.solver.chain import ControlledChain
 from quotegrid.solver.discretise import discretise
 from quotegrid.solver.extrapolated_euler import march_extrapolated, with_first_step
-from quotegrid.solver.finite_certificate import certify_path, path_defects
+from quotegrid.solver.finite_certificate import certify_path, path_defects, reading_error
 from quotegrid.solver.implicit_euler import march_implicit_euler
 from quotegrid.solver.marching import Marching, Output, start_marching
 from quotegrid.solver.methods import EXTRAPOLATED_EULER, IMPLICIT_EULER, UNIFORMISATION, Choice
@@ -38,7 +38,9 @@ _MOST_TIMES = 20_001  # nodes that a `max_lookup_error` may lead to
 _EULER_STEPS = 2000  # implicit Euler, when numerics.time_steps does not say
 _DEFECT_AIM = 1e-8  # of the certificate's dense path in all, in units of the value scale
 _LOOSE, _MOVES = 1e-9, 1e-3  # in value scales: a bound worth sharpening; a change of the bias that is no rest
-_REFINEMENTS, _MOST_PARTS = 2, 8  # of the dense path, and of an interval in one of them
+_REFINEMENTS, _MOST_PARTS = 8, 8  # of the dense path, and parts of an interval in one of them
+_MOST_NODES = 3000  # of the dense path
+_WORTHWHILE = 0.5  # a refinement that leaves more of the defects is the last
 _CHUNK = 32  # output times per compiled call: progress between calls, one shape for all of them
 
 
@@ -135,7 +137,10 @@ def _solve_by(
     path, value_error, span, how = _with_bounds(chain, run, path, early, choice)
     stored = np.searchsorted(path.to_go, nodes)
     path = path.at(stored)
-    certificate = certify_path(chain, path.bias, value_error[stored], span[stored], how)
+    reading = reading_error(np.max(np.abs(path.value), axis=tuple(range(1, path.bias.ndim))))
+    certificate = certify_path(
+        chain, path.bias, value_error[stored] + reading, span[stored] + 2.0 * reading, how
+    )
     share.done()
     if isinstance(table.times, tuple):
         times = np.asarray(table.times, float)  # to the last bit what was asked for
@@ -160,18 +165,15 @@ def _with_bounds(
 ) -> tuple[Path, np.ndarray, np.ndarray, str]:
     """A path through the same times and more, bounds on its error and on the error's differences, and how."""
     if choice.method == UNIFORMISATION:
-        value_error, span = path.defects, 2.0 * path.defects
         how = "relative error of a positive series, added up over time"
-    else:
-        early = pilot[pilot <= path.to_go[-1]]
-        path, value_error, span = _dense_path(
-            chain, run, path, early, refine=choice.method == EXTRAPOLATED_EULER
-        )
-        how = "Bellman defect of a dense path, added up over time"
+        return path, path.defects, 2.0 * path.defects, how
+    early = pilot[pilot <= path.to_go[-1]]
+    path, value_error, span = _dense_path(chain, run, path, early, refine=choice.method == EXTRAPOLATED_EULER)
+    how = "Bellman defect of a dense path, added up over time"
     scale = float(chain.value_scale)
     half = np.searchsorted(path.to_go, 0.5 * path.to_go[-1])
     moved = float(np.ptp(path.bias[-1] - path.bias[half]))
-    if path.sound and span[-1] > _LOOSE * scale and moved <= _MOVES * scale:
+    if span[-1] > _LOOSE * scale and moved <= _MOVES * scale:
         value_error, span = bound_at_rest(chain, path.to_go, path.bias, path.level, value_error, span)
         how += ", or distance to the stationary solution"
     return path, value_error, span, how
@@ -219,24 +221,31 @@ def _dense_path(
 
     Marches through more and more times, all of `path` among them, while that helps and can be done.
     """
-    target = _DEFECT_AIM * float(chain.value_scale)
-    to_go, refinements = np.union1d(path.to_go, early), _REFINEMENTS if refine else 0
-    while (denser := run(to_go)).sound:
-        path = denser
-        defects = path_defects(chain, path.to_go, path.bias, path.level)
-        curable = np.nan_to_num(defects.curable, nan=np.inf, posinf=np.inf)
-        total = float(np.sum(curable))
-        if not refine or total <= target or refinements == 0:
+    target, least = _DEFECT_AIM * float(chain.value_scale), np.inf
+    defects, to_go = None, np.union1d(path.to_go, early)
+    for _ in range(_REFINEMENTS):
+        denser = run(to_go)
+        if not denser.sound:
             break
-        refinements -= int(np.isfinite(total))  # before that there is nothing to certify
+        found = path_defects(chain, denser.to_go, denser.bias, denser.level)
+        curable = np.nan_to_num(found.curable, nan=np.inf, posinf=np.inf)
+        total = float(np.sum(curable))
+        if defects is None or total < least:
+            path, defects = denser, found
+        # the errors of the steps themselves, of which more nodes only add up more
+        exhausted = np.isfinite(least) and total > _WORTHWHILE * least
+        least = min(least, total)
+        if not refine or total <= target or exhausted:
+            break
         # the defect of an interval times its length falls like length⁶
         wanted = np.minimum(curable, target * _MOST_PARTS**6) / target * len(curable)
-        parts = np.ceil((wanted ** (1.0 / 6.0)).clip(1.0, _MOST_PARTS)).astype(int)
-        if np.sum(parts) > _MOST_TIMES:
+        wanted = (wanted ** (1.0 / 6.0)).clip(1.0, _MOST_PARTS)
+        parts = np.ceil(wanted * min(1.0, _MOST_NODES / np.sum(wanted))).astype(int)
+        if len(parts) >= _MOST_NODES:
             break
         ends = zip(to_go, to_go[1:], parts, strict=False)
         to_go = np.concatenate([*(np.linspace(a, b, n, endpoint=False) for a, b, n in ends), to_go[-1:]])
-    else:
+    if defects is None:
         defects = path_defects(chain, path.to_go, path.bias, path.level)
     # before the first time of the path there is the march from the terminal condition to it
     value_error = path.defects[0] + np.concatenate([[0.0], np.cumsum(defects.largest)])

@@ -19,6 +19,7 @@ from quotegrid.solver.bellman import greedy_policy
 from quotegrid.solver.certificate import UNIT_ROUNDOFF, Certificate, rounding_allowance
 from quotegrid.solver.chain import in_problem_order, stays_inside
 from quotegrid.solver.discretise import discretise
+from quotegrid.solver.finite_certificate import reading_error
 from quotegrid.solver.finite_horizon import FiniteResult
 from quotegrid.solver.lockstep import LinearLanes, march_in_lockstep
 from quotegrid.solver.methods import UNIFORMISATION, Choice, same_decay
@@ -69,6 +70,9 @@ def solve_linear_lanes(
     else:
         to_go = _place(march, durations, np.asarray(prepared.pace), table.times or DEFAULT_TIMES)
     marched = jax.tree.map(np.asarray, march(jnp.asarray(to_go)))
+    reading = reading_error(np.max(np.abs(marched.value), axis=1))
+    defect = marched.defect + reading
+    offset_error = marched.offset_error + 2.0 * reading[:, None] / np.asarray(prepared.sizes)
     results: list[FiniteResult | None] = []
     for lane in range(len(problems)):
         if not (fits[lane] and marched.sound[lane]):
@@ -80,13 +84,13 @@ def solve_linear_lanes(
             times = float(durations[lane]) - to_go[::-1, lane]
             times[0] = 0.0
         offset = np.moveaxis(marched.offset[::-1, :, :, lane], 1, 2)
-        worst = float(np.max(marched.defect[:, lane]))
-        error = np.broadcast_to(marched.offset_error[::-1, None, :, lane], offset.shape)
+        worst = float(np.max(defect[:, lane]))
+        error = np.broadcast_to(offset_error[::-1, None, :, lane], offset.shape)
         certificate = Certificate(
             level="A",
             statement=_HOW,
             value_error=worst,
-            quote_error=float(np.max(marched.offset_error[:, :, lane])),
+            quote_error=float(np.max(offset_error[:, :, lane])),
             regret=2.0 * worst,
             offset_error=error,
         )

@@ -30,7 +30,7 @@ from quotegrid.solver.chain import ControlledChain, destination, in_problem_orde
 from quotegrid.solver.linear_systems import solve_with_reference, well_visited
 from quotegrid.solver.starting_values import asinh_start
 
-ITERATION_LIMIT = 500
+ITERATION_LIMIT = 5000
 _FLOOR_MARGIN = 30.0  # the floor's first distance below the lowest cost of a fill, in quote scales
 _ROUNDING = 4e-15  # residuals below this fraction of the terms they are made of are rounding
 _PLAIN_ITERATIONS = 60  # undamped ones: Newton on a convex B needs about ten
@@ -87,9 +87,9 @@ def policy_iteration(
         return excess - excess[chain.target] if ergodic else excess
 
     def merit(theta: _Theta, policy: GreedyPolicy) -> Array:
-        """The residual of each state against its own activity: about the change of θ that would mend it."""
-        activity = discount + jnp.sum(policy.rates, axis=0)
-        return jnp.max(jnp.abs(residual(theta, policy)) / jnp.maximum(activity, 1e-12 * jnp.max(activity)))
+        """The spread of the residual (discounted: its size), per time: it does not grow as time goes by."""
+        excess = residual(theta, policy)
+        return jnp.max(excess) - jnp.min(excess) if ergodic else jnp.max(jnp.abs(excess))
 
     def correction(theta: _Theta, policy: GreedyPolicy, damping: Array) -> _Theta:
         killing = jnp.broadcast_to(damping + discount, chain.shape)
@@ -106,14 +106,14 @@ def policy_iteration(
     def improve(state: _State) -> _State:
         policy = greedy_policy(chain, state.candidate.bias, state.floor)
         new_merit = merit(state.candidate, policy)
-        negligible = new_merit <= 1e-9 * chain.value_scale
+        negligible = new_merit <= 1e-9 * chain.value_scale * (discount + _activity(policy))
         better = ~state.careful | (new_merit <= state.merit) | negligible
         known = jnp.all(jnp.isfinite(state.candidate.bias)) & jnp.isfinite(state.candidate.level)
         taken = (state.iterations == 0) | (better & known & jnp.all(jnp.isfinite(policy.operator)))
         theta, policy, new_merit = _either(
             taken, (state.candidate, policy, new_merit), (state.theta, state.policy, state.merit)
         )
-        activity = jnp.max(jnp.sum(policy.rates, axis=0), initial=0.0)
+        activity = _activity(policy)
         faded = jnp.where(state.killing < _SETTLED_DAMPING * activity, 0.0, 0.1 * state.killing)
         raised = jnp.maximum(10.0 * state.killing, 10.0 * _SETTLED_DAMPING * activity)
         damping = jnp.where(taken, faded, jnp.where(activity > 0.0, raised, jnp.inf))
@@ -121,7 +121,8 @@ def policy_iteration(
         rounding = jnp.all(
             jnp.abs(residual(theta, policy)) <= _ROUNDING * _terms(chain, theta, policy, discount)
         )
-        done = taken & (settled | rounding)
+        # (the first θ is taken as it is: ∞ ≤ ∞ is no rounding)
+        done = taken & jnp.all(jnp.isfinite(policy.operator)) & (settled | rounding)
         lower = done & _binds(chain, policy, state.floor)
         step = correction(theta, policy, damping)
         improved = _Theta(theta.bias + step.bias, theta.level + step.level)
@@ -142,9 +143,7 @@ def policy_iteration(
         )
 
     def unfinished(state: _State) -> Array:
-        hopeless = state.killing > _HOPELESS_DAMPING * jnp.max(
-            jnp.sum(state.policy.rates, axis=0), initial=0.0
-        )
+        hopeless = state.killing > _HOPELESS_DAMPING * _activity(state.policy)
         sound = jnp.all(jnp.isfinite(state.policy.operator)) & ~hopeless
         return ~state.converged & (state.iterations < ITERATION_LIMIT) & sound
 
@@ -159,6 +158,11 @@ def policy_iteration(
     gain = policy.operator[chain.target] if ergodic else zero
     worst = jnp.max(jnp.abs(residual(theta, policy)))
     return StationarySolution(*theta, gain, policy, worst, state.iterations, state.converged)
+
+
+def _activity(policy: GreedyPolicy) -> Array:
+    """The fastest fills of any state, per time."""
+    return jnp.max(jnp.sum(policy.rates, axis=0), initial=0.0)
 
 
 def _either(which: Array, first: Any, second: Any) -> Any:

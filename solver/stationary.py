@@ -133,14 +133,25 @@ def _diagnosis(
             return Status.NOT_COMMUNICATING, (
                 f"The target is out of reach from {_inventories(cut_off, lots)}.",
             )
-        lost = ceiling <= found.gain
-        if np.any(lost):
+        lost = (ceiling <= found.gain) & ~_obliged(problem, ceiling.shape)
+        if np.any(lost) and np.isfinite(found.gain):
             return Status.ILL_POSED, (f"It shows at {_inventories(lost, lots)}.",)
     if not np.all(np.isfinite(found.policy.operator)):
         return Status.UNBOUNDED_QUOTES, ()
     return Status.ITERATION_LIMIT, (
         f"{int(found.iterations)} iterations, residual {float(found.residual):.3g}.",
     )
+
+
+def _obliged(problem: Problem, shape: tuple[int, ...]) -> Bool[np.ndarray, "*state"]:
+    """Where every flow that is on has a highest offset: quotes are compact, so that a solution exists."""
+    free = np.zeros(shape, dtype=bool)
+    lattices = inventory_lattices(problem)
+    for flow in problem.one_sided_flows():
+        if flow.max_offset is None:
+            steps = flow.sign * flow.size // lattices[flow.asset].step
+            free |= stays_inside(shape, tuple(steps if a == flow.asset else 0 for a in range(len(shape))))
+    return ~free
 
 
 def _reaches_target(problem: Problem, moves: Bool[np.ndarray, "flow *state"]) -> Bool[np.ndarray, "*state"]:

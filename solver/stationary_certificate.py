@@ -92,8 +92,8 @@ def stationary_bounds(
     """The theorem above for θ̂ = bias + level (0 when ergodic) and its greedy quotes; traceable."""
     policy = greedy_policy(chain, bias)
     discount = jnp.zeros(()) if ergodic else chain.discount
-    allowance, in_p = rounding_allowance(chain, bias, policy)
-    allowance = allowance + 4.0 * UNIT_ROUNDOFF * discount * jnp.abs(level)
+    # of θ̂ as it is stored, level and all: whoever has the table alone can prove no more
+    allowance, in_p = rounding_allowance(chain, jnp.abs(bias) + jnp.abs(level), policy)
     residual = policy.operator - discount * bias - discount * level
     least, most = jnp.min(residual - allowance), jnp.max(residual + allowance)
     span = most - least

@@ -187,6 +187,36 @@ def test_no_ergodic_solution_is_ill_posed(make_problem):
     assert solve(make_problem(LOGISTIC)).status is Status.CONVERGED
 
 
+HORIZONS = {
+    "ergodic": {"kind": "ergodic"},
+    "discounted": {"kind": "discounted", "rate": 0.05},
+    "finite": {"kind": "finite", "duration": 5.0, "terminal": {"quadratic": 0.01, "absolute": 0.0}},
+}
+
+
+@pytest.mark.parametrize("name", HORIZONS)
+def test_an_infinite_hamiltonian_is_a_status(name, make_problem):
+    """A rebate of 1500 quote scales: H = e^{1500} is no double, whatever θ."""
+    text, solution = refused(make_problem(quote={"fee": -1e3}, horizon=HORIZONS[name]))
+    assert solution.status is Status.UNBOUNDED_QUOTES and text.startswith("unbounded quotes: The best quotes")
+    assert np.all(np.isfinite(solution.value)) and solution.certificate["level"] == "none"
+
+
+@pytest.mark.parametrize("name", HORIZONS)
+def test_a_vanished_hamiltonian_pays_nothing(name, make_problem):
+    """A fee of 1500 quote scales: nobody trades, and only the running reward is left, -q²/80 per time."""
+    problem = make_problem(quote={"fee": 1e3}, horizon=HORIZONS[name])
+    if name == "ergodic":
+        assert refused(problem)[1].status is Status.NOT_COMMUNICATING
+        return
+    solution = solve(problem)
+    q = np.arange(-4.0, 5.0)
+    earned = -(q**2) / 80
+    exact = earned / 0.05 if name == "discounted" else 5.0 * earned - 0.01 * q**2
+    value = solution.value if name == "discounted" else solution.value[0]
+    np.testing.assert_allclose(value, exact, rtol=1e-12, atol=1e-12)
+
+
 def test_iteration_limit(make_problem, monkeypatch):
     monkeypatch.setattr(policy_iteration, "ITERATION_LIMIT", 2)
     # the limit is compiled in: a lattice that no other test has
