@@ -126,21 +126,29 @@ def _diagnosis(
     problem: Problem, found: StationarySolution, ceiling: np.ndarray, ergodic: bool
 ) -> tuple[Status, tuple[str, ...]]:
     """Why policy iteration did not converge, with the inventories at which it shows."""
+    policy = jax.tree.map(np.asarray, found.policy)
     lots = inventory_lattices(problem)
     if ergodic:
-        cut_off = ~_reaches_target(problem, np.asarray(found.policy.rates) > 0.0)
-        if np.any(cut_off):
-            return Status.NOT_COMMUNICATING, (
-                f"The target is out of reach from {_inventories(cut_off, lots)}.",
-            )
+        never = _cut_off(problem, policy.quoted, lots)
         lost = (ceiling <= found.gain) & ~_obliged(problem, ceiling.shape)
-        if np.any(lost) and np.isfinite(found.gain):
+        if never is None and np.any(lost) and np.isfinite(found.gain):
             return Status.ILL_POSED, (f"It shows at {_inventories(lost, lots)}.",)
-    if not np.all(np.isfinite(found.policy.operator)):
+        hardly = never or _cut_off(problem, policy.rates > 0.0, lots)
+        if hardly is not None:
+            return Status.NOT_COMMUNICATING, (hardly,)
+    if not np.all(np.isfinite(policy.operator)):
         return Status.UNBOUNDED_QUOTES, ()
     return Status.ITERATION_LIMIT, (
         f"{int(found.iterations)} iterations, residual {float(found.residual):.3g}.",
     )
+
+
+def _cut_off(
+    problem: Problem, moves: Bool[np.ndarray, "flow *state"], lots: tuple[Lattice, ...]
+) -> str | None:
+    """The inventories from which `moves` do not lead to the target, in a sentence, if there are any."""
+    stranded = ~_reaches_target(problem, moves)
+    return f"The target is out of reach from {_inventories(stranded, lots)}." if np.any(stranded) else None
 
 
 def _obliged(problem: Problem, shape: tuple[int, ...]) -> Bool[np.ndarray, "*state"]:

@@ -91,27 +91,42 @@ def problem_of(case):
     }
 
 
-def _looked_up(solution, case, value):
+def _at(solution, point, q):
+    """Where a state is in the solution's arrays."""
+    place = int(np.flatnonzero(solution.inventories[0] == q)[0])
+    return (place,) if solution.times is None else (int(np.argmin(abs(solution.times - point["t"]))), place)
+
+
+def _quote_at(solution, value):
+    """Where a quote is in the solution's arrays."""
+    point = value["point"]
+    side = {"b": "bid", "a": "ask"}[value["quantity"][6]]
+    size = point.get("z", 1)
+    flow = next(i for i, f in enumerate(solution.flows) if (f.side, f.size) == (side, size))
+    return (*_at(solution, point, point["q"]), flow)
+
+
+def _looked_up(solution, value):
     """Our number for a reference value."""
     point, quantity = value["point"], value["quantity"]
-    lots = solution.inventories[0]
-
-    def at(q):
-        place = int(np.flatnonzero(lots == q)[0])
-        return (
-            (place,) if solution.times is None else (int(np.argmin(abs(solution.times - point["t"]))), place)
-        )
-
     if quantity == "rho":
         return solution.gain
     if quantity.startswith("delta_"):
-        side = {"b": "bid", "a": "ask"}[quantity[6]]
-        size = point.get("z", 1)
-        flow = next(i for i, f in enumerate(solution.flows) if (f.side, f.size) == (side, size))
-        return solution.offset[(*at(point["q"]), flow)]
-    difference = quantity.split("(")[0], quantity.endswith(("-theta(t,0)", "-theta(0)", "-psi(0)"))
-    base = solution.value[at(0)]
-    return solution.value[at(point["q"])] - base if difference[1] else base
+        return solution.offset[_quote_at(solution, value)]
+    base = solution.value[_at(solution, point, 0)]
+    if quantity.endswith(("-theta(t,0)", "-theta(0)", "-psi(0)")):
+        return solution.value[_at(solution, point, point["q"])] - base
+    return base
+
+
+def _certified(solution, value):
+    """The certified bound on the error of our number."""
+    if value["quantity"] == "rho":
+        low, high = solution.certificate["gain_interval"]
+        return high - low
+    if value["quantity"].startswith("delta_"):
+        return solution.offset_error[_quote_at(solution, value)]
+    return 2.0 * solution.certificate["value_error"]  # of a difference
 
 
 def _scale(case):
@@ -137,11 +152,14 @@ def test_reference_case(name):
     for value in case["values"]:
         if "asymptotic" in value["quantity"]:
             continue
-        ours = _looked_up(solution, case, value)
+        ours = _looked_up(solution, value)
         allowed = max(1e-8 * _scale(case), 10.0 * value["abs_error"])
         assert abs(ours - value["value"]) <= allowed, (value, ours)
+        assert abs(ours - value["value"]) <= _certified(solution, value) + value["abs_error"], (value, ours)
         checked += 1
     assert checked >= 10
+    assert solution.certificate["level"] == "A"
+    assert solution.certificate["quote_error"] <= 1e-6 * _scale(case)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name.startswith("hamiltonian_")])
