@@ -1,6 +1,7 @@
 """How a solve ended: typed sentences, never a NaN array."""
 
 from enum import StrEnum
+from typing import Any
 
 
 class Status(StrEnum):
@@ -51,6 +52,6 @@ _SENTENCES = {
 class SolveError(ArithmeticError):
     """A solve that did not converge; `solution` holds what there is, with its status."""
 
-    def __init__(self, message: str, solution: object) -> None:
+    def __init__(self, message: str, solution: Any) -> None:
         super().__init__(message)
         self.solution = solution

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from quotegrid.command_line import run
+from quotegrid.pipeline import solve_files
 from quotegrid.shipped_examples import example_names
 from quotegrid.table_files import read_table, write_table
 
@@ -73,6 +74,43 @@ def test_solve_of_a_wrong_problem_says_where(tmp_path: Path) -> None:
     assert "volatillity" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "table.safetensors").exists()
+
+
+def test_solve_of_many_writes_a_folder_with_a_manifest(tmp_path: Path) -> None:
+    text = (ROOT / "examples" / "glft-2013.toml").read_text(encoding="utf-8")
+    for name, word in (("calm", "0.01 "), ("averse", "0.02 ")):
+        changed = text.replace("risk_aversion = 0.01 ", f"risk_aversion = {word}")
+        (tmp_path / f"{name}.toml").write_text(changed, encoding="utf-8")
+    (tmp_path / "wrong.toml").write_text(text.replace("volatility", "volatillity"), encoding="utf-8")
+    problems = [tmp_path / f"{name}.toml" for name in ("averse", "calm", "wrong")]
+    folder = tmp_path / "tables"
+    done = quotegrid("solve", *problems, "-o", folder)
+    assert done.returncode == 1
+    assert "2 of 3 tables written" in done.stdout and "volatillity" in done.stdout
+    entries = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["tables"]
+    assert [entry["status"] for entry in entries] == ["converged", "converged", "refused"]
+    assert [entry.get("table") for entry in entries] == ["averse.safetensors", "calm.safetensors", None]
+    for entry in entries[:2]:
+        table = read_table(folder / entry["table"])
+        assert table.problem_hash == entry["hash"]
+        assert entry["certificate"]["level"] == "A"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "averse.safetensors",
+        "calm.safetensors",
+        "manifest.json",
+    ]
+
+
+def test_many_problems_do_not_make_one_table(tmp_path: Path, capsys) -> None:
+    assert run(["solve", "a.toml", "b.toml", "-o", str(tmp_path / "table.nc")]) == 2
+    assert "is one table, and there are 2 problems; name a folder" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+    with pytest.raises(ValueError, match="1 names occur twice among the problem files, such as 'a'"):
+        solve_files([tmp_path / "x" / "a.toml", tmp_path / "y" / "a.toml"], tmp_path / "tables")
+    assert not (tmp_path / "tables").exists()
 
 
 def test_table_suffix_is_checked_before_solving(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Which way the arrows point: every import, those inside functions too, against the permitted ones."""
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,8 +123,10 @@ def test_packages_of_others_stay_in_their_rooms(folder: str) -> None:
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_lazy_imports_live_in_the_front_door_alone(folder: str) -> None:
+    """And where a machine with NumPy and SciPy alone verifies tables, which may lack what archives need."""
     lazy = [str(found) for file in files_of(folder) for found in imports_of(file) if found.lazy]
-    assert not lazy
+    bare_machine = [word for word in lazy if re.fullmatch(r"tables/verifier.py:\d+ .*tables.archive", word)]
+    assert lazy == bare_machine
 
 
 def test_nothing_imports_the_rooms_for_people() -> None:

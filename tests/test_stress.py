@@ -16,7 +16,7 @@ from quotegrid.solver import SolveError, Status, solve
 NARROW = 1e-6
 ERGODIC = {"kind": "ergodic"}
 DISCOUNTED = {"kind": "discounted", "rate": 0.1}
-SPLIT = {"k_ask": 2.0}  # the two sides differ in k: the equation is not linear in exp(κθ)
+SPLIT: dict[str, Any] = {"k_ask": 2.0}  # the two sides differ in k: the equation is not linear in exp(κθ)
 
 
 def finite(duration: float = 100.0, **terminal: float) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Many problems at once give what each gives alone, in their order, and one failure spoils no other."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -70,10 +72,11 @@ def test_ladder_with_fees_and_orders_that_move_the_price(make_problem):
 def test_well_placed_times(make_problem):
     """Each problem has its own; linear lookup between them errs no more than it says."""
     problems = [make_problem(horizon=FINITE, **numbers) for numbers in draws(3)]
-    for problem, solution in zip(problems, solve_many(problems), strict=True):
+    for problem, found in zip(problems, solve_many(problems), strict=True):
+        solution: Any = found  # its times are there
         assert solution.times.shape == (101,) and solution.times[0] == 0.0 and solution.times[-1] == 30.0
         middle = 0.5 * (solution.times[1:] + solution.times[:-1])
-        exact = solve(problem, table=TableRequest(times=(0.0, *middle)))
+        exact: Any = solve(problem, table=TableRequest(times=(0.0, *middle)))
         for key in ("offset", "value"):
             ours, theirs = getattr(solution, key), getattr(exact, key)[1:]
             error = np.nanmax(np.abs(0.5 * (ours[1:] + ours[:-1]) - theirs))
