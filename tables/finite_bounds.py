@@ -26,7 +26,7 @@ from quotegrid.tables.reintegration import MOST_PIECES, Arrivals, reintegrate
 
 Numbers = NDArray[np.float64]
 
-_AIM = 0.1  # of the claimed error of the value, for the error of the scheme over all intervals
+_AIM = 0.12  # of the claimed error of the value, for the error of the scheme over all intervals
 _ONE_EVALUATION = 0.5  # `bellman_operator` allows for two evaluations, each with a reserve of two
 
 
@@ -46,7 +46,9 @@ def finite_bounds(table: PolicyTable, problem: ProblemTwin, claimed: float) -> B
     height = np.max(np.abs(table.value), axis=1)
     evaluation = lengths * np.maximum(allowance[1:], allowance[:-1])
     rounding = 2.0 * ROUNDING * (height[1:] + height[:-1]) + evaluation
-    found = interval_arrivals(problem, bias[1:], lengths, _AIM * claimed / len(lengths) + rounding)
+    # long intervals, and those of many, are given their share; nothing is asked for below rounding
+    share = 0.5 / len(lengths) + 0.5 * lengths / np.sum(lengths)
+    found = interval_arrivals(problem, bias[1:], lengths, _AIM * claimed * share + 2.0 * rounding)
     arrivals = found.arrivals
     if not found.by_series:  # what interpolation makes of the rounding of B
         rounding = rounding + (LEBESGUE - 1.0) * evaluation

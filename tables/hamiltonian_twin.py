@@ -33,13 +33,13 @@ class BestQuote(NamedTuple):
 
 def best_quote(flow: FlowTwin, p: Numbers) -> BestQuote:
     """Maximise over the offsets that the flow may quote, for reservation offsets p of any shape."""
-    return _quote_at(flow, p, _unbounded_optimum(flow, p))
+    return quote_at(flow, p, _unbounded_optimum(flow, p))
 
 
 def quote_worth(flow: FlowTwin, p: Numbers, free: Numbers) -> tuple[Numbers, Numbers]:
     """H and -dH/dp at p, given the unbounded optimum, or an offset near it."""
     if flow.tick is not None or np.isfinite(flow.intensity.high):
-        best = _quote_at(flow, p, free)
+        best = quote_at(flow, p, free)
         return best.worth, best.slope
     offset = np.minimum(np.maximum(free, flow.min_offset), flow.max_offset)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -57,8 +57,8 @@ def stated_worth(flow: FlowTwin, p: Numbers, offset: Numbers) -> Numbers:
     return np.where(np.isfinite(worth), worth, 0.0)
 
 
-def _quote_at(flow: FlowTwin, p: Numbers, free: Numbers) -> BestQuote:
-    """The quote that the unbounded optimum leads to: inside the bounds, on a tick."""
+def quote_at(flow: FlowTwin, p: Numbers, free: Numbers) -> BestQuote:
+    """The quote that the unbounded optimum, or an offset near it, leads to: inside the bounds, on a tick."""
     offset = (
         np.clip(free, flow.min_offset, flow.max_offset) if flow.tick is None else _best_tick(flow, p, free)
     )

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
+from scipy.special import expit
 
 Numbers = NDArray[np.float64]
 
@@ -82,7 +83,7 @@ def exponential(A: float, k: float) -> IntensityTwin:
 def logistic(A: float, a: float, b: float) -> IntensityTwin:
     return IntensityTwin(
         log_rate=lambda offset: _log(A) - np.logaddexp(0.0, a + b * offset),
-        hazard=lambda offset: b * np.exp(-np.logaddexp(0.0, -(a + b * offset))),
+        hazard=lambda offset: b * expit(a + b * offset),
         arrival_rate=A,
         # up to Im bδ = π/2 the real part of e^{a + bδ} is not negative
         disc=lambda offset, _: _disc(offset, 0.5 * np.pi / b, b, b, 1.0),

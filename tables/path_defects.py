@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quotegrid.tables.bellman_twin import ROUNDING
-from quotegrid.tables.hamiltonian_twin import best_quote, quote_scale
+from quotegrid.tables.hamiltonian_twin import quote_at, quote_scale
 from quotegrid.tables.running_operator import RunningFlow, RunningOperator, running_quote
 
 Numbers = NDArray[np.float64]
@@ -139,7 +139,7 @@ def _branch(flow: RunningFlow, p: Numbers, swing: Numbers, guess: Numbers) -> _B
     smooth = same & (disc.radius > 0.0) & (twin.tick is None)
     smooth &= lowest - slack > max(twin.min_offset, twin.intensity.low)
     smooth &= highest + slack < min(twin.max_offset, twin.intensity.high)
-    below, above = best_quote(twin, p - swing), best_quote(twin, p + swing)
+    below, above = quote_at(twin, p - swing, lowest), quote_at(twin, p + swing, highest)
     twist = np.exp(2.0 * twin.xi * z * swing)  # w(p') for p' = p ± swing, moved to the other end
     slope_range = np.where(
         below.offset == above.offset,

@@ -32,8 +32,9 @@ _STAGE_WEIGHTS: list[Numbers] = [np.asarray(row) for row in DOP853.A[1:_STAGES, 
 _DENSE: Numbers = np.asarray(DOP853.D)
 _FIRST_PIECE = 0.5  # of the mean time to the next exit of the fastest state
 _GROWTH, _SHRINKAGE = 2.0, 0.25  # of a piece from the one before
+_PATIENCE = 1.6  # how much longer pieces may grow, from one to the next, than one that was too long
 _ORDER = 8.0
-_ONE_BREAK = 0.005  # of the aim: a piece where a quote jumps may add this much, whatever its length
+_ONE_BREAK = 0.05  # of what is left of the aim: a piece where quotes jump may add as much, however short
 MOST_PIECES = 3000  # of one interval, those that were halved among them
 
 
@@ -57,6 +58,7 @@ def reintegrate(problem: ProblemTwin, start: Numbers, lengths: Numbers, aim: Num
     bend, level = np.zeros(start.shape), np.zeros(len(start))  # of the rise, its middle state and the rest
     error, past = np.zeros(len(start)), np.zeros(len(start))
     near = operator(start).free
+    too_long = np.full(len(start), np.inf)
     steps, number = 0, 0
     active = np.arange(len(start))
     while len(active) and number < MOST_PIECES:
@@ -66,17 +68,22 @@ def reintegrate(problem: ProblemTwin, start: Numbers, lengths: Numbers, aim: Num
         slope = operator(here, guess).operator
         tried = _piece(operator, here, slope, length, guess)
         added = length * tried.largest
-        share = aim[active] * np.maximum(length / lengths[active], _ONE_BREAK)
-        taken = added <= share
+        left = np.maximum(aim[active] - error[active], 0.0)
+        share = aim[active] * length / lengths[active]
+        most = np.maximum(share, _ONE_BREAK * left)
+        taken = added <= most
         with np.errstate(divide="ignore", invalid="ignore"):
-            factor = np.nan_to_num(0.9 * (share / added) ** (1.0 / _ORDER), nan=0.0)
-        piece[active] = length * np.clip(factor, _SHRINKAGE, np.where(taken, _GROWTH, 0.5))
-        most, least = np.max(slope, axis=1), np.min(slope, axis=1)
-        settled = 0.5 * (most - least) * lengths[active] <= aim[active]
+            factor = 0.9 * (np.where(taken, share, most) / added) ** (1.0 / _ORDER)
+            factor = np.nan_to_num(factor, nan=0.0)
+        too_long[active] = np.where(taken, _PATIENCE * too_long[active], 0.9 * length)
+        grown = length * np.clip(factor, _SHRINKAGE, np.where(taken, _GROWTH, 0.7))
+        piece[active] = np.minimum(grown, too_long[active])
+        top, bottom = np.max(slope, axis=1), np.min(slope, axis=1)
+        settled = 0.5 * (top - bottom) * lengths[active] <= aim[active]
         if settled.any():
             tried.rise[settled] = 0.0
-            tried.level[settled] = (0.5 * rest * (most + least))[settled]
-            added[settled] = (0.5 * rest * (most - least))[settled]
+            tried.level[settled] = (0.5 * rest * (top + bottom))[settled]
+            added[settled] = (0.5 * rest * (top - bottom))[settled]
             length, taken = np.where(settled, rest, length), taken | settled
         gone = active[taken]
         bend[gone] += tried.rise[taken]
