@@ -41,7 +41,9 @@ class Certificate:
     gain_interval: tuple[float, float] | None = None  # ergodic: holds the optimal gain, currency per time
     quote_error: float | None = None  # of every stored offset but the uncertain ticks, price units
     uncertain_ticks: int = 0  # lattice quotes whose neighbour may be the better by less than the bound
-    regret: float | None = None  # of the stored policy: currency per time if ergodic, else currency
+    # of quoting the best for θ̂ at every moment (lookup between stored times is not in it): currency per time
+    # if ergodic, else currency
+    regret: float | None = None
     offset_error: Float[np.ndarray, "*time_and_state flow"] | None = None  # of each quote; NaN where off
 
     def backwards(self) -> "Certificate":

@@ -29,6 +29,7 @@ from quotegrid.solver.chain import ControlledChain, destination, in_problem_orde
 _SAMPLES = 8  # subintervals of an interval at whose ends R is evaluated
 _CURVATURE_SAFETY = 1.5
 _REST = 1e-12  # of the value scale: a path whose bias moves less within an interval is straight there
+SERIES = "relative error of a positive series, added up over time"  # how uniformisation bounds its error
 _CHUNK = 64  # intervals or times per compiled call: one shape for all of them
 
 
@@ -71,6 +72,11 @@ def reading_error(largest: Float[np.ndarray, "t ..."]) -> Float[np.ndarray, "t .
     return 4.0 * np.finfo(float).eps * np.cumsum(largest, axis=0)
 
 
+def statement_of(how: str) -> str:
+    """What a certificate of a finite horizon bounds, and how."""
+    return f"for this chain, quoting the best for θ̂ at every moment: {how}, rounding included"
+
+
 def certify_path(
     chain: ControlledChain,
     bias: Float[np.ndarray, "t *state"],
@@ -88,7 +94,7 @@ def certify_path(
     worst = float(np.max(value_error))
     return Certificate(
         level="A",
-        statement=f"proved for this chain: {how}, rounding included",
+        statement=statement_of(how),
         value_error=worst,
         quote_error=float(np.max(certain, initial=0.0)),
         uncertain_ticks=int(np.sum(ambiguous)),

@@ -19,7 +19,7 @@ from quotegrid.solver.certificate import Certificate, not_certified
 from quotegrid.solver.chain import ControlledChain
 from quotegrid.solver.discretise import discretise
 from quotegrid.solver.extrapolated_euler import march_extrapolated, with_first_step
-from quotegrid.solver.finite_certificate import certify_path, path_defects, reading_error
+from quotegrid.solver.finite_certificate import SERIES, certify_path, path_defects, reading_error
 from quotegrid.solver.implicit_euler import march_implicit_euler
 from quotegrid.solver.marching import Marching, Output, start_marching
 from quotegrid.solver.methods import EXTRAPOLATED_EULER, IMPLICIT_EULER, UNIFORMISATION, Choice
@@ -165,11 +165,10 @@ def _with_bounds(
 ) -> tuple[Path, np.ndarray, np.ndarray, str]:
     """A path through the same times and more, bounds on its error and on the error's differences, and how."""
     if choice.method == UNIFORMISATION:
-        how = "relative error of a positive series, added up over time"
-        return path, path.defects, 2.0 * path.defects, how
+        return path, path.defects, 2.0 * path.defects, SERIES
     early = pilot[pilot <= path.to_go[-1]]
     path, value_error, span = _dense_path(chain, run, path, early, refine=choice.method == EXTRAPOLATED_EULER)
-    how = "Bellman defect of a dense path, added up over time"
+    how = "Bellman defect of a dense path, between samples by its second differences, added up over time"
     scale = float(chain.value_scale)
     half = np.searchsorted(path.to_go, 0.5 * path.to_go[-1])
     moved = float(np.ptp(path.bias[-1] - path.bias[half]))

@@ -19,7 +19,7 @@ from quotegrid.solver.bellman import greedy_policy
 from quotegrid.solver.certificate import UNIT_ROUNDOFF, Certificate, rounding_allowance
 from quotegrid.solver.chain import in_problem_order, stays_inside
 from quotegrid.solver.discretise import discretise
-from quotegrid.solver.finite_certificate import reading_error
+from quotegrid.solver.finite_certificate import SERIES, reading_error, statement_of
 from quotegrid.solver.finite_horizon import FiniteResult
 from quotegrid.solver.lockstep import LinearLanes, march_in_lockstep
 from quotegrid.solver.methods import UNIFORMISATION, Choice, same_decay
@@ -28,7 +28,6 @@ from quotegrid.solver.time_nodes import pilot_times, place_nodes
 
 _PILOT = 128  # times to go of a first look
 _REASON = "the equation is linear in exp(κθ): exponential fills with one k per unit of size"
-_HOW = "proved for this chain: relative error of a positive series, added up over time, rounding included"
 
 
 class _Prepared(NamedTuple):
@@ -88,7 +87,7 @@ def solve_linear_lanes(
         error = np.broadcast_to(offset_error[::-1, None, :, lane], offset.shape)
         certificate = Certificate(
             level="A",
-            statement=_HOW,
+            statement=statement_of(SERIES),
             value_error=worst,
             quote_error=float(np.max(offset_error[:, :, lane])),
             regret=2.0 * worst,

@@ -189,7 +189,7 @@ def quote(
 
 @app.command()
 def verify(table: TableFile) -> int:
-    """Check a table: is it intact, and does it keep the rules every policy keeps? Exit code 1 if not."""
+    """Check a table: is it intact, are its quotes the best, is its claim proved again? Exit code 1 if not."""
     from quotegrid.tables.verifier import verify as verify_file
 
     found = verify_file(table)

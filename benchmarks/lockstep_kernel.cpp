@@ -1,0 +1,88 @@
+// The honest ceiling for tables in lockstep: the algorithm of solver/lockstep.py for one size and two sides,
+// eight problems per vector, everything in the first-level cache, a polynomial logarithm.
+//
+//     d/dτ v = M v,   M = κ diag(ℓ) + rates beside the diagonal,   e^{hP} v by Horner's rule,   P = M + c ≥ 0
+//
+// usage: called through ctypes; arrays are [group][state][8], [group][time][...][state][8].
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+typedef double Lanes __attribute__((vector_size(64)));
+typedef int64_t Words __attribute__((vector_size(64)));
+
+static inline Lanes all(double x) { return Lanes{x, x, x, x, x, x, x, x}; }
+
+static inline Lanes logarithm(Lanes x) {
+  Words bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  const int64_t half = 0x3FE6A09E667F3BCDLL;
+  Words exponent = (bits - half) >> 52;
+  Words mantissa = bits - (exponent << 52);
+  Lanes m;
+  std::memcpy(&m, &mantissa, sizeof m);
+  Lanes s = (m - all(1.0)) / (m + all(1.0)), square = s * s, series = all(0.0);
+  for (int n = 21; n > 1; n -= 2) series = (series + all(1.0 / n)) * square;
+  Lanes e = __builtin_convertvector(exponent, Lanes);
+  return e * all(0.6931471803691238) + (all(2.0) * s + (all(2.0) * s * series + e * all(1.9082149292705877e-10)));
+}
+
+static int order(double reach) {  // terms after which the rest is below 1e-17 of the sum, as in lockstep.py
+  double logarithmic = 0.0;
+  for (int n = 1; n < 80; ++n) {
+    logarithmic += std::log(reach) - std::log(double(n));
+    if (logarithmic <= std::log(1e-17) && n > reach) return n;
+  }
+  return 80;
+}
+
+extern "C" void tables(int groups, int states, int times, const Lanes* diagonal, const Lanes* up, const Lanes* down,
+                       const Lanes* shift, const Lanes* decay, const Lanes* size, const Lanes* base, double length,
+                       Lanes* value, Lanes* offsets) {
+  std::vector<Lanes> v(states + 2), s(states + 2), theta(states);
+  const int middle = states / 2;
+  for (int g = 0; g < groups; ++g) {
+    const Lanes *d = diagonal + (long)g * states, *u = up + (long)g * states, *w = down + (long)g * states;
+    Lanes level = all(0.0);
+    for (int i = 0; i < states + 2; ++i) v[i] = all(i > 0 && i <= states ? 1.0 : 0.0);
+    for (int t = 0; t < times; ++t) {
+      if (t > 0) {
+        Lanes most = all(0.0);
+        for (int i = 1; i <= states; ++i) {
+          Lanes ratio = (d[i - 1] * v[i] + u[i - 1] * v[i + 1] + w[i - 1] * v[i - 1]) / v[i];
+          most = ratio > most ? ratio : most;
+        }
+        double reach = 0.0;
+        for (int lane = 0; lane < 8; ++lane) reach = std::fmax(reach, length * most[lane]);
+        const int steps = std::fmax(1.0, std::ceil(reach / 12.0)), terms = order(reach / steps);
+        for (int step = 0; step < steps; ++step) {
+          std::memcpy(s.data(), v.data(), sizeof(Lanes) * (states + 2));
+          for (int n = terms; n > 0; --n) {
+            const Lanes share = all(length / steps / n);
+            Lanes before = s[0];
+            for (int i = 1; i <= states; ++i) {
+              Lanes here = s[i];
+              s[i] = v[i] + share * (d[i - 1] * here + u[i - 1] * s[i + 1] + w[i - 1] * before);
+              before = here;
+            }
+          }
+          const Lanes scale = all(1.0) / s[1 + middle];
+          level += logarithm(s[1 + middle]);
+          for (int i = 1; i <= states; ++i) v[i] = s[i] * scale;
+        }
+        level -= shift[g] * all(length);
+      }
+      const Lanes inverse = all(1.0) / decay[g];
+      for (int i = 0; i < states; ++i) theta[i] = logarithm(v[i + 1]) * inverse;
+      Lanes* at = value + ((long)g * times + t) * states;
+      Lanes* bid = offsets + ((long)g * times + t) * 2 * states;
+      const Lanes per = all(1.0) / size[g];
+      for (int i = 0; i < states; ++i) at[i] = theta[i] + level * inverse;
+      for (int i = 0; i < states; ++i) {
+        bid[i] = i + 1 < states ? base[2 * g] + (theta[i] - theta[i + 1]) * per : all(NAN);
+        bid[states + i] = i > 0 ? base[2 * g + 1] + (theta[i] - theta[i - 1]) * per : all(NAN);
+      }
+    }
+  }
+}
