@@ -21,7 +21,7 @@ from quotegrid.solver.chain import in_problem_order, stays_inside
 from quotegrid.solver.discretise import discretise
 from quotegrid.solver.finite_certificate import SERIES, reading_error, statement_of
 from quotegrid.solver.finite_horizon import FiniteResult
-from quotegrid.solver.lockstep import LinearLanes, march_in_lockstep
+from quotegrid.solver.lockstep import LinearLanes, Moment, march_in_lockstep
 from quotegrid.solver.methods import UNIFORMISATION, Choice, same_decay
 from quotegrid.solver.status import Status
 from quotegrid.solver.time_nodes import pilot_times, place_nodes
@@ -46,8 +46,7 @@ class _Marched(NamedTuple):
     offset: Float[Array, "t flow state lane"]  # price units, NaN where off
     defect: Float[Array, "t lane"]  # bound on |e|, currency
     offset_error: Float[Array, "t flow lane"]  # price units
-    lookup_error: Float[Array, "2 lane"]  # of offsets (price units) and values (currency)
-    sound: Bool[Array, " lane"]
+    lookup_error: Float[Array, "t 2 lane"]  # of offsets (price units), values (currency) since the last time
 
 
 def solve_linear_lanes(
@@ -68,13 +67,14 @@ def solve_linear_lanes(
         to_go = durations - np.asarray(table.times, float)[::-1, None]
     else:
         to_go = _place(march, durations, np.asarray(prepared.pace), table.times or DEFAULT_TIMES)
-    marched = jax.tree.map(np.asarray, march(jnp.asarray(to_go)))
+    marched, sound = jax.tree.map(np.asarray, march(jnp.asarray(to_go)))
+    lookup_error = np.max(marched.lookup_error[1:], axis=0, initial=0.0)
     reading = reading_error(np.max(np.abs(marched.value), axis=1))
     defect = marched.defect + reading
     offset_error = marched.offset_error + 2.0 * reading[:, None] / np.asarray(prepared.sizes)
     results: list[FiniteResult | None] = []
     for lane in range(len(problems)):
-        if not (fits[lane] and marched.sound[lane]):
+        if not (fits[lane] and sound[lane]):
             results.append(None)
             continue
         if isinstance(table.times, tuple):
@@ -102,7 +102,7 @@ def solve_linear_lanes(
                 worst,
                 Status.CONVERGED,
                 Choice(UNIFORMISATION, _REASON),
-                dict(zip(("offset", "value"), map(float, marched.lookup_error[:, lane]), strict=True)),
+                dict(zip(("offset", "value"), map(float, lookup_error[:, lane]), strict=True)),
                 certificate,
             )
         )
@@ -120,7 +120,7 @@ def _place(march, durations: np.ndarray, pace: np.ndarray, count: int) -> np.nda
     for duration, fastest in zip(durations, np.where(pace > 0.0, 0.1 / pace, np.inf), strict=True):
         times = pilot_times(float(duration), float(fastest))
         pilots.append(np.concatenate([times, np.full(_PILOT - len(times), times[-1])]))
-    offsets = np.asarray(march(jnp.asarray(np.stack(pilots, axis=1))).offset)
+    offsets = np.asarray(march(jnp.asarray(np.stack(pilots, axis=1)))[0].offset)
     nodes = []
     for lane, times in enumerate(pilots):
         distinct = np.concatenate([[True], np.diff(times) > 0.0])
@@ -168,41 +168,46 @@ def _prepare(stacked: Problem) -> _Prepared:
 @partial(jax.jit, static_argnames=("shifts", "target"))
 def _march(
     prepared: _Prepared, to_go: Float[Array, "t lane"], *, shifts: tuple[int, ...], target: int
-) -> _Marched:
-    found, sound = march_in_lockstep(prepared.lanes, to_go, shifts, target)
-    states, lengths = prepared.lanes.reward.shape[0], jnp.diff(to_go, axis=0)[:, None]
-    value = found.bias + found.level[:, None]
-    offsets, worst = [], []
-    for flow, shift in enumerate(shifts):
+) -> tuple[_Marched, Bool[Array, " lane"]]:
+    states, sizes = prepared.lanes.reward.shape[0], prepared.sizes
+
+    def falls(x: Array, flow: int, shift: int) -> tuple[Array, int]:
+        """(x(i) - x(j))/Z where the flow is on, and the first such state."""
         here = np.flatnonzero(stays_inside((states,), (shift,)))
         first, last = (int(here[0]), int(here[-1]) + 1) if len(here) else (0, 0)
-        there = slice(first + shift, last + shift)
-        fall = (found.bias[:, first:last] - found.bias[:, there]) / prepared.sizes[None, flow, None]
-        slope = (found.slope[:, first:last] - found.slope[:, there]) / prepared.sizes[None, flow, None]
-        worst.append(_lookup_error(fall, slope, lengths))
-        rest = ((0, 0), (first, states - last), (0, 0))
-        offsets.append(
-            jnp.pad(prepared.offsets[None, flow, first:last] + fall, rest, constant_values=jnp.nan)
+        return (x[first:last] - x[first + shift : last + shift]) / sizes[flow][None], first
+
+    def observe(before: Moment, now: Moment, length: Array) -> _Marched:
+        offsets, lookup = [], []
+        for flow, shift in enumerate(shifts):
+            fall, first = falls(now.bias, flow, shift)
+            offset = prepared.offsets[flow, first : first + len(fall)] + fall
+            rest = ((first, states - first - len(fall)), (0, 0))
+            offsets.append(jnp.pad(offset, rest, constant_values=jnp.nan))
+            earlier = falls(before.bias, flow, shift)[0], falls(before.slope, flow, shift)[0]
+            lookup.append(_lookup_error(*earlier, fall, falls(now.slope, flow, shift)[0], length))
+        value = now.bias + now.level[None]
+        worst = _lookup_error(before.bias + before.level[None], before.slope, value, now.slope, length)
+        offset = jnp.stack(offsets)
+        largest = jnp.max(jnp.abs(now.bias), axis=0)[None] / sizes + prepared.costs
+        largest = 4.0 * (largest + jnp.nanmax(jnp.abs(offset), axis=1, initial=0.0))
+        error = 2.0 * now.defect[None] / sizes + 4.0 * UNIT_ROUNDOFF * largest
+        return _Marched(
+            value, offset, now.defect, error, jnp.stack([jnp.max(jnp.stack(lookup), axis=0), worst])
         )
-    offset = jnp.stack(offsets, axis=1)
-    largest = jnp.max(jnp.abs(found.bias), axis=1)[:, None] / prepared.sizes[None]
-    largest = 4.0 * (largest + prepared.costs[None]) + 4.0 * jnp.nanmax(jnp.abs(offset), axis=2, initial=0.0)
-    return _Marched(
-        value,
-        offset,
-        found.defect,
-        2.0 * found.defect[:, None] / prepared.sizes[None] + 4.0 * UNIT_ROUNDOFF * largest,
-        jnp.stack([jnp.max(jnp.stack(worst), axis=0), _lookup_error(value, found.slope, lengths)]),
-        sound,
-    )
+
+    return march_in_lockstep(prepared.lanes, to_go, shifts, target, observe)
 
 
 def _lookup_error(
-    y: Float[Array, "t state lane"], slope: Float[Array, "t state lane"], lengths: Float[Array, "s 1 lane"]
+    start: Float[Array, "state lane"],
+    slope: Float[Array, "state lane"],
+    end: Float[Array, "state lane"],
+    slope_after: Float[Array, "state lane"],
+    length: Float[Array, " lane"],
 ) -> Float[Array, " lane"]:
-    """Of linear interpolation in time between the rows of y."""
-    before, after = slope[:-1], slope[1:]
-    chord = (y[1:] - y[:-1]) / jnp.where(lengths > 0.0, lengths, 1.0)
-    bend = after - before
-    error = lengths * (after - chord) * (chord - before) / jnp.where(bend == 0.0, 1.0, bend)
-    return jnp.max(jnp.abs(error), axis=(0, 1), initial=0.0)
+    """The largest of linear interpolation in time between two moments."""
+    chord = (end - start) / jnp.where(length > 0.0, length, 1.0)[None]
+    bend = slope_after - slope
+    error = length[None] * (slope_after - chord) * (chord - slope) / jnp.where(bend == 0.0, 1.0, bend)
+    return jnp.max(jnp.abs(error), axis=0, initial=0.0)

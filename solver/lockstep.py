@@ -18,7 +18,8 @@ the states stand for "no such fill". The steps go back and forth between two buf
 write in place. What leaves the range of doubles (κθ over more than 600) is left to `uniformisation`.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -45,13 +46,13 @@ class LinearLanes(NamedTuple):
     decay: Float[Array, " lane"]  # κ, per currency
 
 
-class LockstepOutput(NamedTuple):
-    """At each time to go."""
+class Moment(NamedTuple):
+    """The lanes at one time to go."""
 
-    bias: Float[Array, "t state lane"]  # θ - level, currency
-    level: Float[Array, "t lane"]  # θ at the target, currency
-    defect: Float[Array, "t lane"]  # bound on |e|, currency
-    slope: Float[Array, "t state lane"]  # ∂θ/∂τ = B(θ), currency per time
+    bias: Float[Array, "state lane"]  # θ - level, currency
+    level: Float[Array, " lane"]  # θ at the target, currency
+    slope: Float[Array, "state lane"]  # ∂θ/∂τ = B(θ), currency per time
+    defect: Float[Array, " lane"]  # bound on |e|, currency
 
 
 def _orders() -> np.ndarray:
@@ -66,9 +67,19 @@ _REACH_OF_ORDER = _orders()
 
 
 def march_in_lockstep(
-    lanes: LinearLanes, to_go: Float[Array, "t lane"], shifts: tuple[int, ...], target: int
-) -> tuple[LockstepOutput, Bool[Array, " lane"]]:
-    """All lanes at their own increasing times to go; False for lanes that left the range of doubles."""
+    lanes: LinearLanes,
+    to_go: Float[Array, "t lane"],
+    shifts: tuple[int, ...],
+    target: int,
+    observe: Callable[[Moment, Moment, Array], Any],
+) -> tuple[Any, Bool[Array, " lane"]]:
+    """March all lanes through their own increasing times to go.
+
+    `observe` makes of two consecutive moments, and the times between them [lane], what is kept of the later
+    one (before the first time to go stands the end of the horizon, with a slope that means nothing); it is
+    called on the way, while the vectors are near. Returns that, stacked along a first axis of times, and
+    False for the lanes that left the range of doubles.
+    """
     states, count = lanes.reward.shape
     ghosts = max((abs(shift) for shift in shifts), default=0)
     scaled = lanes.decay[None] * lanes.reward
@@ -102,8 +113,8 @@ def march_in_lockstep(
         pairs = (terms / 2.0).astype(int)
         return jax.lax.fori_loop(0, pairs, two_terms, (v, other))
 
-    def interval(carry: tuple, length: Array) -> tuple[tuple, LockstepOutput]:
-        v, buffer, level, reached, elapsed, ratio, sound = carry
+    def interval(carry: tuple, length: Array) -> tuple[tuple, Any]:
+        v, buffer, before, reached, elapsed, ratio, sound = carry
         most = jnp.max(ratio, axis=0)
         reach = jnp.max(jnp.where(sound, length * most, 0.0))
         steps = jnp.clip(jnp.ceil(reach / _LONGEST), 1.0, _MOST_STEPS)
@@ -118,16 +129,16 @@ def march_in_lockstep(
             return v * (1.0 / middle)[None], buffer, gained + fast_log(middle)
 
         v, buffer, gained = jax.lax.fori_loop(0, steps.astype(int), advance, (v, buffer, jnp.zeros(count)))
-        level = level + (gained - shift_of_m * length) / lanes.decay
+        level = before.level + (gained - shift_of_m * length) / lanes.decay
         reached, elapsed = reached + length * most + 4.0 * steps, elapsed + length
         inside = v[inner]
         ratio = apply(v) / inside
         sound = sound & (jnp.min(inside, axis=0) > _SMALLEST) & jnp.all(jnp.isfinite(ratio), axis=0)
         sound = sound & (reach <= _LONGEST * _MOST_STEPS)
         bias = fast_log(inside) / lanes.decay[None]
-        done = (v, buffer, level, reached, elapsed, ratio, sound)
         slope = (ratio - shift_of_m[None]) / lanes.decay[None]
-        return done, LockstepOutput(bias, level, defect(reached, elapsed, bias, level), slope)
+        now = Moment(bias, level, slope, defect(reached, elapsed, bias, level))
+        return (v, buffer, now, reached, elapsed, ratio, sound), observe(before, now, length)
 
     def defect(reached: Array, elapsed: Array, bias: Array, level: Array) -> Array:
         products = (len(shifts) + 6.0) * UNIT_ROUNDOFF + lanes.rate_error
@@ -142,7 +153,7 @@ def march_in_lockstep(
     v = jax.lax.dynamic_update_slice(empty, inside, (ghosts, 0))
     ratio, zero = apply(v) / inside, jnp.zeros(count)
     sound = (jnp.min(inside, axis=0) > _SMALLEST) & jnp.all(jnp.isfinite(ratio), axis=0)
-    start = (v, empty, lanes.terminal[target], zero, zero, ratio, sound)
+    start = (v, empty, Moment(bias, lanes.terminal[target], ratio, zero), zero, zero, ratio, sound)
     lengths = jnp.diff(to_go, axis=0, prepend=0.0)
     done, outputs = jax.lax.scan(interval, start, lengths)
     return outputs, done[-1]
