@@ -238,7 +238,8 @@ def test_stiff():
 @pytest.mark.parametrize("limit", [1, 2, 10, 100, 500, 1000])
 def test_limits(limit, kind, sides):
     _, error = solved(HORIZONS[kind][0], limit=limit, **sides)
-    assert error <= (1e-3 if kind == "finite" and limit >= 100 else NARROW)  # steps by the thousand add up
+    # the rounding of the largest rewards, 1e4 per time, and steps by the thousand add up
+    assert error <= (1e-3 if limit > 100 or (kind == "finite" and limit == 100) else NARROW)
 
 
 @pytest.mark.deep
