@@ -39,7 +39,10 @@ _EULER_STEPS = 2000  # implicit Euler, when numerics.time_steps does not say
 _DEFECT_AIM = 1e-8  # of the certificate's dense path in all, in units of the value scale
 _LOOSE, _MOVES = 1e-9, 1e-3  # in value scales: a bound worth sharpening; a change of the bias that is no rest
 _REFINEMENTS, _MOST_PARTS = 8, 8  # of the dense path, and parts of an interval in one of them
-_MOST_NODES = 3000  # of the dense path
+_MOST_NODES, _MOST_NUMBERS = (
+    3000,
+    300_000,
+)  # of the dense path; times states, beyond which it is not refined again
 _WORTHWHILE = 0.5  # a refinement that leaves more of the defects is the last
 _CHUNK = 32  # output times per compiled call: progress between calls, one shape for all of them
 
@@ -234,7 +237,8 @@ def _dense_path(
         # the errors of the steps themselves, of which more nodes only add up more
         exhausted = np.isfinite(least) and total > _WORTHWHILE * least
         least = min(least, total)
-        if not refine or total <= target or exhausted:
+        costly = np.isfinite(total) and denser.bias.size > _MOST_NUMBERS
+        if not refine or total <= target or exhausted or costly:
             break
         # the defect of an interval times its length falls like length⁶
         wanted = np.minimum(curable, target * _MOST_PARTS**6) / target * len(curable)
