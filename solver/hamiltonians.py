@@ -81,13 +81,17 @@ def _earnings(
     log_rate = intensity.log_rate(offset)
     earned = size * margin
     tilt = xi * earned
-    gain = earned * phi1(-jnp.abs(tilt))  # |gain| ≤ |earned|, so Λ = 0 leaves 0
-    half = jnp.exp(0.5 * (log_rate + jnp.maximum(-tilt, 0.0)))
+    loss = tilt < 0.0
+    gain = earned * phi1(jnp.where(loss, tilt, -tilt))  # |gain| ≤ |earned|, so Λ = 0 leaves 0
     quoted = log_rate > -jnp.inf
-    value = jnp.where(gain != 0.0, half * gain * half, 0.0)
-    return OptimalQuote(offset, value, jnp.exp(log_rate - tilt), quoted)
+    # (a rate of 0 has no logarithm to differentiate)
+    half = jnp.where(quoted, jnp.exp(0.5 * (log_rate + jnp.where(loss, -tilt, 0.0))), 0.0)
+    value = jnp.where(jnp.isinf(half) & (gain == 0.0), 0.0, half * gain * half)
+    tilted_rate = jnp.where(quoted, jnp.exp(log_rate - tilt), 0.0)
+    return OptimalQuote(offset, value, tilted_rate, quoted)
 
 
+@jax.custom_jvp
 def _best_offset(
     intensity: AbstractIntensity, p: Array, size: Array, xi: Array, quotes: QuoteSet
 ) -> tuple[Array, Array]:
@@ -96,6 +100,38 @@ def _best_offset(
     if quotes.tick is not None:
         return _best_tick(intensity, p, size, xi, offset, quotes)
     return offset, offset - p
+
+
+@_best_offset.defjvp
+def _best_offset_jvp(primals: tuple, tangents: tuple) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """By the implicit function theorem: dδ* = (dp + d markup)/(1 - ∂markup/∂δ) where nothing holds δ*; else
+    it moves with its bound, or its tick n·tick with n fixed. At the kinks between them: as where it is held.
+    """
+    intensity, _, size, xi, quotes = primals
+    d_intensity, dp, d_size, d_xi, d_quotes = tangents
+    offset, margin = _best_offset(*primals)
+    if quotes.tick is not None:
+        moved = jnp.round(offset / quotes.tick) * d_quotes.tick
+        return (offset, margin), (moved, moved - dp)
+
+    def markup(intensity: AbstractIntensity, size: Array, xi: Array) -> Array:
+        return intensity.markup(offset, size, xi)
+
+    _, d_markup = jax.jvp(markup, (intensity, size, xi), (d_intensity, d_size, d_xi))
+    free = (dp + d_markup) / (1.0 - markup_slope(intensity, offset, size, xi))
+    moved = jnp.where(offset <= quotes.low, d_quotes.low, d_quotes.high)
+    moved = jnp.where((quotes.low < offset) & (offset < quotes.high), free, moved)
+    return (offset, margin), (moved, moved - dp)
+
+
+def markup_slope(
+    intensity: AbstractIntensity,
+    offset: Float[Array, "..."],
+    size: Float[Array, ""],
+    xi: Float[Array, ""],
+) -> Float[Array, "..."]:
+    """∂markup/∂δ < 1 where the intensity is fair; no unit."""
+    return jax.jvp(lambda x: intensity.markup(x, size, xi), (offset,), (jnp.ones_like(offset),))[1]
 
 
 def _stationary_offset(
