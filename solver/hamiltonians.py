@@ -19,12 +19,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from quotegrid.models.contract import AbstractIntensity, phi1
 
 _NEWTON_LIMIT = 120  # every second step at least halves the bracket or the move: 53 bits twice over
 _SETTLED = 1e-13  # of the markup: a Newton step below it is rounding
+_FREE = 1e-9  # of the markup: an offset that misses the first-order condition by more is held by a bound
 _TICK_SLACK = 1e-9  # a bound within this many ticks of a lattice point includes it
 _TIE_SLACK = 8 * float(np.finfo(np.float64).eps)  # two ticks whose values agree to rounding are a tie
 
@@ -107,7 +108,7 @@ def _best_offset_jvp(primals: tuple, tangents: tuple) -> tuple[tuple[Array, Arra
     """By the implicit function theorem: dδ* = (dp + d markup)/(1 - ∂markup/∂δ) where nothing holds δ*; else
     it moves with its bound, or its tick n·tick with n fixed. At the kinks between them: as where it is held.
     """
-    intensity, _, size, xi, quotes = primals
+    intensity, p, size, xi, quotes = primals
     d_intensity, dp, d_size, d_xi, d_quotes = tangents
     offset, margin = _best_offset(*primals)
     if quotes.tick is not None:
@@ -119,9 +120,25 @@ def _best_offset_jvp(primals: tuple, tangents: tuple) -> tuple[tuple[Array, Arra
 
     _, d_markup = jax.jvp(markup, (intensity, size, xi), (d_intensity, d_size, d_xi))
     free = (dp + d_markup) / (1.0 - markup_slope(intensity, offset, size, xi))
-    moved = jnp.where(offset <= quotes.low, d_quotes.low, d_quotes.high)
-    moved = jnp.where((quotes.low < offset) & (offset < quotes.high), free, moved)
+    held = held_by_bound(intensity, p, offset, size, xi, quotes)
+    at_low = offset - quotes.low <= quotes.high - offset
+    moved = jnp.where(held, jnp.where(at_low, d_quotes.low, d_quotes.high), free)
     return (offset, margin), (moved, moved - dp)
+
+
+def held_by_bound(
+    intensity: AbstractIntensity,
+    p: Float[Array, "..."],
+    offset: Float[Array, "..."],
+    size: Float[Array, ""],
+    xi: Float[Array, ""],
+    quotes: QuoteSet,
+) -> Bool[Array, "..."]:
+    """Is the best of a continuum of offsets a bound? (A root finder may end in rounding beside it.)"""
+    markup = intensity.markup(offset, size, xi)
+    rounding = _FREE * jnp.abs(markup) + 8.0 * jnp.finfo(offset.dtype).eps * (jnp.abs(offset) + jnp.abs(p))
+    unsolved = jnp.abs(offset - p - markup) > rounding
+    return (offset <= quotes.low) | (offset >= quotes.high) | unsolved
 
 
 def markup_slope(
