@@ -10,7 +10,7 @@ combination of order K-1 controls the step. The K sequences run side by side as 
 an M-matrix, however stiff; where a quote meets a bound the control shortens the step by itself; where it
 changes its tick, B has a kink that the lanes can miss near the end of a step, so what the old ticks would
 lose there is added to the estimate. Near the stationary θ, one correction of policy iteration away from it
-by much less than the tolerance, the bias takes that correction and rests: from there on only the level moves.
+by no more than the tolerance, the bias takes that correction and rests: from there on only the level moves.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,6 @@ from quotegrid.solver.policy_iteration import to_stationary
 ORDER = 8  # K: sequences of 1 … K small steps
 STEP_LIMIT = 100_000  # big steps of a march
 _SAFETY, _SHRINK, _GROW = 0.9, 0.1, 6.0
-_SETTLED = 1.0  # a distance to the stationary bias, in tolerances, at which the bias rests
 _ROUNDING = 2e-14  # of the bias: what rounding of the increments becomes under the extrapolation weights
 
 
@@ -89,7 +88,7 @@ def march_extrapolated(
         drift = marching.policy.operator[chain.target]
         way_to_rest = to_stationary(chain, marching.policy)
         distance = jnp.max(jnp.abs(way_to_rest))
-        settled = distance <= _SETTLED * tolerance * chain.value_scale  # False where it is NaN
+        settled = distance <= tolerance * chain.value_scale  # False where it is NaN
         length = jnp.where(settled, left, length)
         proposal, error, rounding = big_step(marching.bias, marching.policy.rates, drift, length)
         proposal = jnp.where(settled, marching.bias + way_to_rest, proposal)

@@ -14,35 +14,37 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from quotegrid.models.problem import DEFAULT_TIMES, Fault, Numerics, Problem, ProblemError, TableRequest
-from quotegrid.solver.certificate import Certificate, not_certified
+from quotegrid.models.problem import Numerics, Problem, TableRequest
+from quotegrid.solver.certificate import not_certified
 from quotegrid.solver.chain import ControlledChain
 from quotegrid.solver.discretise import discretise
 from quotegrid.solver.extrapolated_euler import march_extrapolated, with_first_step
 from quotegrid.solver.finite_certificate import SERIES, certify_path, path_defects, reading_error
+from quotegrid.solver.finite_result import FiniteResult
 from quotegrid.solver.implicit_euler import march_implicit_euler
-from quotegrid.solver.marching import Marching, Output, start_marching
+from quotegrid.solver.linear_lanes import solve_linear_lanes
+from quotegrid.solver.marching import Marching, Output, fastest_scale, start_marching
 from quotegrid.solver.methods import EXTRAPOLATED_EULER, IMPLICIT_EULER, UNIFORMISATION, Choice
 from quotegrid.solver.resting_path import bound_at_rest
 from quotegrid.solver.status import Status
 from quotegrid.solver.time_nodes import (
+    calendar_times,
+    first_count,
     interpolation_error,
     layer_times,
+    more_times,
     pilot_times,
     place_nodes,
     with_checks,
 )
 from quotegrid.solver.uniformisation import march_uniformised, start_uniformisation
 
-_MOST_TIMES = 20_001  # nodes that a `max_lookup_error` may lead to
 _EULER_STEPS = 2000  # implicit Euler, when numerics.time_steps does not say
 _DEFECT_AIM = 1e-8  # of the certificate's dense path in all, in units of the value scale
 _LOOSE, _MOVES = 1e-9, 1e-3  # in value scales: a bound worth sharpening; a change of the bias that is no rest
 _REFINEMENTS, _MOST_PARTS = 8, 8  # of the dense path, and parts of an interval in one of them
-_MOST_NODES, _MOST_NUMBERS = (
-    3000,
-    300_000,
-)  # of the dense path; times states, beyond which it is not refined again
+_MOST_NODES = 3000  # of the dense path
+_MOST_NUMBERS = 300_000  # times × states of a dense path, beyond which it is not refined again
 _WORTHWHILE = 0.5  # a refinement that leaves more of the defects is the last
 _CHUNK = 32  # output times per compiled call: progress between calls, one shape for all of them
 
@@ -72,20 +74,6 @@ class Path(NamedTuple):
 Run = Callable[[np.ndarray], Path]
 
 
-class FiniteResult(NamedTuple):
-    """The solution at the times of the table, in calendar time."""
-
-    times: Float[np.ndarray, " t"]
-    value: Float[np.ndarray, "t *state"]
-    offset: Float[np.ndarray, "t *state flow"]
-    steps: int
-    defect: float
-    status: Status
-    choice: Choice  # the method that was used in the end
-    lookup_error: dict[str, float] | None
-    certificate: Certificate
-
-
 def solve_finite(
     problem: Problem,
     choice: Choice,
@@ -98,6 +86,12 @@ def solve_finite(
 
     Runs with double precision on.
     """
+    if choice.method == UNIFORMISATION and len(problem.assets) == 1:
+        one_lane = jax.tree.map(lambda leaf: leaf[None], problem)
+        in_lockstep = solve_linear_lanes(one_lane, [problem], choice, table)[0]
+        if in_lockstep is not None:
+            progress(1.0)
+            return in_lockstep
     result = _solve_by(problem, choice, numerics, table, progress)
     if result.status is Status.CONVERGED or numerics.method is not None:
         return result
@@ -145,13 +139,8 @@ def _solve_by(
         chain, path.bias, value_error[stored] + reading, span[stored] + 2.0 * reading, how
     )
     share.done()
-    if isinstance(table.times, tuple):
-        times = np.asarray(table.times, float)  # to the last bit what was asked for
-    else:
-        times = duration - path.to_go[::-1]
-        times[0] = 0.0
     return FiniteResult(
-        times,
+        calendar_times(table, duration, path.to_go),
         path.value[::-1],
         path.offset[::-1],
         path.steps,
@@ -164,12 +153,12 @@ def _solve_by(
 
 
 def _with_bounds(
-    chain: ControlledChain, run: Run, path: Path, pilot: np.ndarray, choice: Choice
+    chain: ControlledChain, run: Run, path: Path, early: np.ndarray, choice: Choice
 ) -> tuple[Path, np.ndarray, np.ndarray, str]:
     """A path through the same times and more, bounds on its error and on the error's differences, and how."""
     if choice.method == UNIFORMISATION:
         return path, path.defects, 2.0 * path.defects, SERIES
-    early = pilot[pilot <= path.to_go[-1]]
+    early = early[early <= path.to_go[-1]]
     path, value_error, span = _dense_path(chain, run, path, early, refine=choice.method == EXTRAPOLATED_EULER)
     how = "Bellman defect of a dense path, between samples by its second differences, added up over time"
     scale = float(chain.value_scale)
@@ -258,25 +247,13 @@ def _dense_path(
 
 def _place_and_march(run: Run, pilot: Path, table: TableRequest) -> Path:
     """Spread the nodes; for a `max_lookup_error`, in growing number until the error is small enough."""
-    target = table.max_lookup_error
-    count = DEFAULT_TIMES if table.times is None else table.times
-    assert isinstance(count, int)
-    if target is None:
-        return run(with_checks(place_nodes(pilot.to_go, pilot.offset, count)))
-    count = 17
+    count, target = first_count(table), table.max_lookup_error
     while True:
         path = run(with_checks(place_nodes(pilot.to_go, pilot.offset, count)))
         error = interpolation_error(path.offset)
-        if error <= target or not path.sound:
+        if target is None or error <= target or not path.sound:
             return path
-        if count >= _MOST_TIMES:
-            sentence = (
-                f"{target} cannot be met: with {count} times linear interpolation still errs by {error:.3g} "
-                "(quotes on ticks jump, and no number of times helps); ask for a larger error or for a count."
-            )
-            raise ProblemError([Fault("table.max_lookup_error", sentence)])
-        # the error falls like 1/count²; aim a little below the target
-        count = min(_MOST_TIMES, max(int(1.1 * count * np.sqrt(error / float(target))), 2 * count))
+        count = more_times(count, error, float(target))
 
 
 def _begin(
@@ -303,11 +280,7 @@ def _start_kernel(
         start = start._replace(step=parameter)
     else:
         start = with_first_step(start)
-    # fills, or a value that moves by a quote scale
-    operator = start.policy.operator
-    pace = (jnp.max(operator) - jnp.min(operator)) / chain.value_scale
-    activity = jnp.maximum(jnp.max(jnp.sum(start.policy.rates, axis=0), initial=0.0), pace)
-    return chain, start, at_end, jnp.where(activity > 0.0, 0.1 / activity, jnp.inf)
+    return chain, start, at_end, fastest_scale(chain, start.policy)
 
 
 def _march(

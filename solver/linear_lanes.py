@@ -1,11 +1,11 @@
-"""Finite horizons with a linear equation, many of one structure: prepared, marched in lockstep and certified.
+"""Finite horizons with a linear equation, one or many of one structure: marched in lockstep and certified.
 
-The time nodes are each problem's own. The error of linear lookup between two of them is bounded by the
-tangents at its ends, which the equation gives for nothing: where a function's slope goes from s₀ to s₁
-monotonically and the chord's is c, it stays within Δ (s₁ - c)(c - s₀)/(s₁ - s₀) of the chord.
+The time nodes are each problem's own. The error of linear lookup between two of them is that of the cubic
+through values and slopes, which the equation gives for nothing: with the slopes s₀ and s₁ at the ends of an
+interval Δ and that of the chord, c, the cubic is Δ u(1 - u) ((1 - u)(s₀ - c) - u (s₁ - c)) off the chord.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -14,20 +14,27 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from quotegrid.models.problem import DEFAULT_TIMES, Problem, TableRequest
+from quotegrid.models.problem import Problem, TableRequest
 from quotegrid.solver.bellman import greedy_policy
 from quotegrid.solver.certificate import UNIT_ROUNDOFF, Certificate, rounding_allowance
 from quotegrid.solver.chain import in_problem_order, stays_inside
-from quotegrid.solver.discretise import discretise
+from quotegrid.solver.discretise import discretise, inventory_lattices
 from quotegrid.solver.finite_certificate import SERIES, reading_error, statement_of
-from quotegrid.solver.finite_horizon import FiniteResult
+from quotegrid.solver.finite_result import FiniteResult
 from quotegrid.solver.lockstep import LinearLanes, Moment, march_in_lockstep
-from quotegrid.solver.methods import UNIFORMISATION, Choice, same_decay
+from quotegrid.solver.marching import fastest_scale
+from quotegrid.solver.methods import Choice, same_decay
 from quotegrid.solver.status import Status
-from quotegrid.solver.time_nodes import pilot_times, place_nodes
+from quotegrid.solver.time_nodes import (
+    MOST_PILOT_TIMES,
+    calendar_times,
+    first_count,
+    more_times,
+    pilot_times,
+    place_nodes,
+)
 
-_PILOT = 128  # times to go of a first look
-_REASON = "the equation is linear in exp(κθ): exponential fills with one k per unit of size"
+_CHUNK = 128  # the times of a single problem are padded to a multiple: few shapes to compile
 
 
 class _Prepared(NamedTuple):
@@ -38,70 +45,84 @@ class _Prepared(NamedTuple):
     offsets: Float[Array, "flow state lane"]  # at equal θ, price units
     sizes: Float[Array, "flow lane"]  # z m, units
     costs: Float[Array, "flow lane"]  # largest |c|/m, price units
-    pace: Float[Array, " lane"]  # of the fastest change at the end of the horizon, per time
+    fastest: Float[Array, " lane"]  # time scale at the end of the horizon, time
+    uniform: Bool[Array, " lane"]  # does each flow fill at one rate wherever it is on, at equal θ?
 
 
 class _Marched(NamedTuple):
-    value: Float[Array, "t state lane"]  # currency
-    offset: Float[Array, "t flow state lane"]  # price units, NaN where off
-    defect: Float[Array, "t lane"]  # bound on |e|, currency
-    offset_error: Float[Array, "t flow lane"]  # price units
-    lookup_error: Float[Array, "t 2 lane"]  # of offsets (price units), values (currency) since the last time
+    value: Float[Array | np.ndarray, "t state lane"]  # currency
+    largest: Float[Array | np.ndarray, "t lane"]  # |value|
+    offset: Float[Array | np.ndarray, "t flow state lane"]  # price units, NaN where off
+    defect: Float[Array | np.ndarray, "t lane"]  # bound on |e|, currency
+    offset_error: Float[Array | np.ndarray, "t flow lane"]  # price units
+    lookup_error: Float[
+        Array | np.ndarray, "t 2 lane"
+    ]  # of offsets (price units), values (currency) since the last time
+
+
+_March = Callable[[np.ndarray], tuple[_Marched, np.ndarray]]  # of times to go [t, lane]; and: sound [lane]
 
 
 def solve_linear_lanes(
-    stacked: Problem, problems: Sequence[Problem], table: TableRequest
+    stacked: Problem, problems: Sequence[Problem], choice: Choice, table: TableRequest
 ) -> list[FiniteResult | None]:
-    """The solutions of `problems`, whose float64 leaves are the lanes of `stacked` (the first axis, which may
-    hold more); None for those that do not fit: flows with several κ, or beyond the range of doubles.
+    """The solutions of `problems`, of one asset each, whose float64 leaves are the lanes of `stacked` (the
+    first axis, which may hold more); None for those that do not fit: flows with several κ, or beyond the
+    range of doubles.
 
-    Runs with double precision on.
+    A `max_lookup_error` gives all lanes one number of times. Runs with double precision on.
     """
     prepared = _prepare(stacked)
-    flows = problems[0].one_sided_flows()
-    shifts, target = tuple(flow.sign * flow.size for flow in flows), _target(problems[0])
-    durations = np.asarray(stacked.horizon.duration)  # type: ignore[union-attr]
-    fits = same_decay(np.asarray(prepared.decays).T)
-    march = partial(_march, prepared, shifts=shifts, target=target)
+    if np.all(np.asarray(prepared.uniform)):
+        rates = jnp.max(prepared.lanes.rates, axis=1, keepdims=True)
+        prepared = prepared._replace(lanes=prepared.lanes._replace(rates=rates))
+    shifts = tuple(flow.sign * flow.size for flow in problems[0].one_sided_flows())
+    lattice = inventory_lattices(problems[0])[0]
+    durations = np.array([problem.horizon.duration for problem in problems], float)  # type: ignore[union-attr]
+    durations = np.pad(durations, (0, len(prepared.fastest) - len(problems)), mode="edge")
+
+    def march(to_go: np.ndarray) -> tuple[_Marched, np.ndarray]:
+        count, lanes = to_go.shape
+        padded = np.pad(to_go, ((0, -count % _CHUNK if lanes == 1 else 0), (0, 0)), mode="edge")
+        marched, sound = _march(
+            prepared, jnp.asarray(padded), shifts=shifts, target=lattice.target - lattice.low
+        )
+        return jax.tree.map(lambda x: np.asarray(x)[:count], marched), np.asarray(sound)
+
     if isinstance(table.times, tuple):
         to_go = durations - np.asarray(table.times, float)[::-1, None]
+        marched, sound = march(to_go)
     else:
-        to_go = _place(march, durations, np.asarray(prepared.pace), table.times or DEFAULT_TIMES)
-    marched, sound = jax.tree.map(np.asarray, march(jnp.asarray(to_go)))
+        to_go, marched, sound = _place_and_march(march, durations, np.asarray(prepared.fastest), table)
     lookup_error = np.max(marched.lookup_error[1:], axis=0, initial=0.0)
-    reading = reading_error(np.max(np.abs(marched.value), axis=1))
+    reading = reading_error(np.asarray(marched.largest))
     defect = marched.defect + reading
     offset_error = marched.offset_error + 2.0 * reading[:, None] / np.asarray(prepared.sizes)
+    fits = same_decay(np.asarray(prepared.decays).T)
     results: list[FiniteResult | None] = []
-    for lane in range(len(problems)):
+    for lane, duration in enumerate(durations[: len(problems)]):
         if not (fits[lane] and sound[lane]):
             results.append(None)
             continue
-        if isinstance(table.times, tuple):
-            times = np.asarray(table.times, float)
-        else:
-            times = float(durations[lane]) - to_go[::-1, lane]
-            times[0] = 0.0
-        offset = np.moveaxis(marched.offset[::-1, :, :, lane], 1, 2)
+        offset = np.moveaxis(np.asarray(marched.offset)[::-1, :, :, lane], 1, 2)
         worst = float(np.max(defect[:, lane]))
-        error = np.broadcast_to(offset_error[::-1, None, :, lane], offset.shape)
         certificate = Certificate(
             level="A",
             statement=statement_of(SERIES),
             value_error=worst,
             quote_error=float(np.max(offset_error[:, :, lane])),
             regret=2.0 * worst,
-            offset_error=error,
+            offset_error=np.broadcast_to(offset_error[::-1, None, :, lane], offset.shape),
         )
         results.append(
             FiniteResult(
-                times,
-                marched.value[::-1, :, lane],
+                calendar_times(table, float(duration), to_go[:, lane]),
+                np.asarray(marched.value)[::-1, :, lane],
                 offset,
                 len(to_go),
                 worst,
                 Status.CONVERGED,
-                Choice(UNIFORMISATION, _REASON),
+                choice,
                 dict(zip(("offset", "value"), map(float, lookup_error[:, lane]), strict=True)),
                 certificate,
             )
@@ -109,23 +130,27 @@ def solve_linear_lanes(
     return results
 
 
-def _target(problem: Problem) -> int:
-    low, _, target = problem.lattice[0]
-    return target - low
-
-
-def _place(march, durations: np.ndarray, pace: np.ndarray, count: int) -> np.ndarray:
-    """Well-placed times to go of each lane, [time, lane], after a first look."""
-    pilots = []
-    for duration, fastest in zip(durations, np.where(pace > 0.0, 0.1 / pace, np.inf), strict=True):
-        times = pilot_times(float(duration), float(fastest))
-        pilots.append(np.concatenate([times, np.full(_PILOT - len(times), times[-1])]))
-    offsets = np.asarray(march(jnp.asarray(np.stack(pilots, axis=1)))[0].offset)
-    nodes = []
-    for lane, times in enumerate(pilots):
-        distinct = np.concatenate([[True], np.diff(times) > 0.0])
-        nodes.append(place_nodes(times[distinct], offsets[distinct, :, :, lane], count))
-    return np.stack(nodes, axis=1)
+def _place_and_march(
+    march: _March, durations: np.ndarray, fastest: np.ndarray, table: TableRequest
+) -> tuple[np.ndarray, _Marched, np.ndarray]:
+    """Well-placed times to go of each lane, [time, lane], after a first look, and what was found there."""
+    pilots = [
+        pilot_times(float(duration), float(scale)) for duration, scale in zip(durations, fastest, strict=True)
+    ]
+    padded = [np.pad(times, (0, MOST_PILOT_TIMES - len(times)), mode="edge") for times in pilots]
+    offsets = np.asarray(march(np.stack(padded, axis=1))[0].offset)
+    count = first_count(table)
+    while True:
+        nodes = [
+            place_nodes(times, offsets[: len(times), :, :, lane], count) for lane, times in enumerate(pilots)
+        ]
+        to_go = np.stack(nodes, axis=1)
+        marched, sound = march(to_go)
+        target = table.max_lookup_error
+        error = float(np.max(marched.lookup_error[1:, 0], initial=0.0))
+        if target is None or error <= target or not np.all(sound):
+            return to_go, marched, sound
+        count = more_times(count, error, float(target))
 
 
 @jax.jit
@@ -148,8 +173,6 @@ def _prepare(stacked: Problem) -> _Prepared:
         logs = jnp.abs(jnp.log(jnp.where(policy.rates > 0.0, policy.rates, 1.0)))
         largest = jnp.abs(policy.reservation) + jnp.abs(policy.offsets)
         error = k[:, None] * (in_p + 4.0 * UNIT_ROUNDOFF * largest) + UNIT_ROUNDOFF * (8.0 + 4.0 * logs)
-        spread = jnp.max(at_end.operator) - jnp.min(at_end.operator)
-        fastest = jnp.max(jnp.sum(at_end.rates, axis=0), initial=0.0)
         lanes = LinearLanes(
             chain.reward,
             jnp.max(chain.magnitude),
@@ -158,9 +181,17 @@ def _prepare(stacked: Problem) -> _Prepared:
             chain.terminal,
             jnp.max(decays),
         )
-        pace = jnp.maximum(fastest, spread / chain.value_scale)
-        offsets = jnp.where(policy.quoted, policy.offsets, jnp.nan)
-        return _Prepared(lanes, decays, offsets, size * multiplier, costs, pace)
+        inside = jnp.asarray([stays_inside(chain.shape, shift) for shift in chain.shifts])
+        highest = jnp.max(policy.rates, axis=1, keepdims=True)
+        return _Prepared(
+            lanes,
+            decays,
+            jnp.where(policy.quoted, policy.offsets, jnp.nan),
+            size * multiplier,
+            costs,
+            fastest_scale(chain, at_end),
+            jnp.all(policy.rates == jnp.where(inside, highest, 0.0)),
+        )
 
     return jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), jax.vmap(of_one)(stacked))
 
@@ -170,31 +201,39 @@ def _march(
     prepared: _Prepared, to_go: Float[Array, "t lane"], *, shifts: tuple[int, ...], target: int
 ) -> tuple[_Marched, Bool[Array, " lane"]]:
     states, sizes = prepared.lanes.reward.shape[0], prepared.sizes
+    lengths_of_steps = {abs(shift) for shift in shifts if abs(shift) < states}
 
-    def falls(x: Array, flow: int, shift: int) -> tuple[Array, int]:
-        """(x(i) - x(j))/Z where the flow is on, and the first such state."""
-        here = np.flatnonzero(stays_inside((states,), (shift,)))
-        first, last = (int(here[0]), int(here[-1]) + 1) if len(here) else (0, 0)
-        return (x[first:last] - x[first + shift : last + shift]) / sizes[flow][None], first
+    def falls(x: Array) -> dict[int, Array]:
+        """x(i) - x(i + n) for each length n of a fill."""
+        return {n: x[: states - n] - x[n:] for n in lengths_of_steps}
 
     def observe(before: Moment, now: Moment, length: Array) -> _Marched:
-        offsets, lookup = [], []
+        fall = falls(now.bias)
+        offsets = []
         for flow, shift in enumerate(shifts):
-            fall, first = falls(now.bias, flow, shift)
-            offset = prepared.offsets[flow, first : first + len(fall)] + fall
-            rest = ((first, states - first - len(fall)), (0, 0))
-            offsets.append(jnp.pad(offset, rest, constant_values=jnp.nan))
-            earlier = falls(before.bias, flow, shift)[0], falls(before.slope, flow, shift)[0]
-            lookup.append(_lookup_error(*earlier, fall, falls(now.slope, flow, shift)[0], length))
-        value = now.bias + now.level[None]
-        worst = _lookup_error(before.bias + before.level[None], before.slope, value, now.slope, length)
-        offset = jnp.stack(offsets)
+            none = jnp.full((min(abs(shift), states), len(length)), jnp.nan)
+            if abs(shift) not in fall:
+                offsets.append(none)
+            elif shift > 0:
+                quoted = prepared.offsets[flow, : states - shift] + fall[shift] / sizes[flow][None]
+                offsets.append(jnp.concatenate([quoted, none]))
+            else:
+                quoted = prepared.offsets[flow, -shift:] - fall[-shift] / sizes[flow][None]
+                offsets.append(jnp.concatenate([none, quoted]))
+        offset, value = jnp.stack(offsets), now.bias + now.level[None]
+        bends = zip(*(falls(x).items() for x in (before.bias, before.slope, now.slope)), strict=True)
+        in_falls = {
+            n: _lookup_error(start, slope, fall[n], slope_after, length)
+            for (n, start), (_, slope), (_, slope_after) in bends
+        }
+        of_flows = [in_falls[abs(s)] / z for s, z in zip(shifts, sizes, strict=True) if abs(s) in in_falls]
+        in_offsets = jnp.max(jnp.stack([*of_flows, jnp.zeros_like(length)]), axis=0)
+        in_values = _lookup_error(before.bias + before.level[None], before.slope, value, now.slope, length)
         largest = jnp.max(jnp.abs(now.bias), axis=0)[None] / sizes + prepared.costs
         largest = 4.0 * (largest + jnp.nanmax(jnp.abs(offset), axis=1, initial=0.0))
         error = 2.0 * now.defect[None] / sizes + 4.0 * UNIT_ROUNDOFF * largest
-        return _Marched(
-            value, offset, now.defect, error, jnp.stack([jnp.max(jnp.stack(lookup), axis=0), worst])
-        )
+        lookup_error = jnp.stack([in_offsets, in_values])
+        return _Marched(value, jnp.max(jnp.abs(value), axis=0), offset, now.defect, error, lookup_error)
 
     return march_in_lockstep(prepared.lanes, to_go, shifts, target, observe)
 
@@ -206,8 +245,8 @@ def _lookup_error(
     slope_after: Float[Array, "state lane"],
     length: Float[Array, " lane"],
 ) -> Float[Array, " lane"]:
-    """The largest of linear interpolation in time between two moments."""
-    chord = (end - start) / jnp.where(length > 0.0, length, 1.0)[None]
-    bend = slope_after - slope
-    error = length[None] * (slope_after - chord) * (chord - slope) / jnp.where(bend == 0.0, 1.0, bend)
-    return jnp.max(jnp.abs(error), axis=0, initial=0.0)
+    """The largest of linear interpolation in time between two moments, at three points of the cubic."""
+    chord = end - start
+    before, after = (length[None] * x - chord for x in (slope, slope_after))
+    points = [u * (1.0 - u) * ((1.0 - u) * before - u * after) for u in (0.25, 0.5, 0.75)]
+    return jnp.max(jnp.max(jnp.abs(jnp.stack(points)), axis=0), axis=0, initial=0.0)

@@ -40,7 +40,8 @@ class LinearLanes(NamedTuple):
 
     reward: Float[Array, "state lane"]  # ℓ, currency per time
     magnitude: Float[Array, " lane"]  # largest Σ|terms of ℓ|
-    rates: Float[Array, "flow state lane"]  # fills per time at equal θ; 0 where off
+    # fills per time at equal θ, 0 where off; or one for all states, where only the limits turn flows off
+    rates: Float[Array, "flow #state lane"]
     rate_error: Float[Array, " lane"]  # relative error of the rates
     terminal: Float[Array, "state lane"]  # θ(T), currency
     decay: Float[Array, " lane"]  # κ, per currency
@@ -86,7 +87,7 @@ def march_in_lockstep(
     shift_of_m = -jnp.min(scaled, axis=0)  # c
     diagonal = scaled + shift_of_m[None]
     inner = slice(ghosts, ghosts + states)
-    orders = jnp.asarray(_REACH_OF_ORDER)
+    orders, per_decay = jnp.asarray(_REACH_OF_ORDER), (1.0 / lanes.decay)[None]
 
     def apply(v: Array) -> Array:
         """P v of a ghosted v, without ghosts."""
@@ -135,8 +136,8 @@ def march_in_lockstep(
         ratio = apply(v) / inside
         sound = sound & (jnp.min(inside, axis=0) > _SMALLEST) & jnp.all(jnp.isfinite(ratio), axis=0)
         sound = sound & (reach <= _LONGEST * _MOST_STEPS)
-        bias = fast_log(inside) / lanes.decay[None]
-        slope = (ratio - shift_of_m[None]) / lanes.decay[None]
+        bias = fast_log(inside) * per_decay
+        slope = (ratio - shift_of_m[None]) * per_decay
         now = Moment(bias, level, slope, defect(reached, elapsed, bias, level))
         return (v, buffer, now, reached, elapsed, ratio, sound), observe(before, now, length)
 

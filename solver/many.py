@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from quotegrid.models.problem import Numerics, Problem, ProblemError, TableRequest
 from quotegrid.solver.linear_lanes import solve_linear_lanes
-from quotegrid.solver.methods import UNIFORMISATION, choose_method, obstacle_to_linearity
+from quotegrid.solver.methods import UNIFORMISATION, choose_method, linear_choice, obstacle_to_linearity
 from quotegrid.solver.solution import Solution
 from quotegrid.solver.solve import assemble, check_requests, parameters, solve
 from quotegrid.solver.stationary import solve_stationary_lanes
@@ -37,9 +37,6 @@ class Group(NamedTuple):
 
     jobs: list[tuple[int, Job]]  # with their places in the list
     lanes: bool  # side by side, or one after the other
-
-
-Solved = list[tuple[int, Solution]]
 
 
 def solve_many(
@@ -100,9 +97,10 @@ def _groups(jobs: list[Job]) -> list[Group]:
     kinds: dict[Hashable, bool] = {}
     for place, job in enumerate(jobs):
         leaves, structure = jax.tree.flatten(job.problem.essence())
-        key = (structure, tuple(map(jnp.shape, leaves)), repr(job.numerics), repr(job.table))
+        key = (structure, tuple(map(np.shape, leaves)), repr(job.numerics), repr(job.table))
         groups.setdefault(key, []).append((place, job))
-        if key not in kinds or isinstance(job.table.times, tuple):
+        # what a request asks may fit the numbers of one problem and not those of the next
+        if key not in kinds or job.numerics.method is not None or isinstance(job.table.times, tuple):
             kinds[key] = _fit_lanes(place, job)
     return [Group(members, kinds[key] and len(members) > 1) for key, members in groups.items()]
 
@@ -132,18 +130,19 @@ def _parts(groups: list[Group]) -> Iterator[tuple[list[tuple[int, Job]], int]]:
             yield group.jobs[begin : begin + step], lanes
 
 
-def _solve_part(part: list[tuple[int, Job]], lanes: int) -> Solved:
+def _solve_part(part: list[tuple[int, Job]], lanes: int) -> list[tuple[int, Solution]]:
     if not lanes:
         return [(place, _solve_alone(job)) for place, job in part]
     problems, (_, numerics, table) = [job.problem for _, job in part], part[0][1]
-    choice = choose_method(problems[0], numerics.method)
+    finite = problems[0].horizon.kind == "finite"
+    choice = linear_choice(numerics.method) if finite else choose_method(problems[0], numerics.method)
     with jax.enable_x64(True):
         leaves = [parameters(problem) for problem in problems]
         padded = leaves + leaves[-1:] * (lanes - len(leaves))
-        stacked = jax.tree.map(lambda *numbers: jnp.stack(numbers), *padded)
+        stacked = jax.tree.map(lambda *numbers: np.stack(numbers), *padded)
         results: Sequence[Any]
-        if problems[0].horizon.kind == "finite":
-            results = solve_linear_lanes(stacked, problems, table)
+        if finite:
+            results = solve_linear_lanes(stacked, problems, choice, table)
         else:
             results = solve_stationary_lanes(stacked, problems, numerics)
         return [

@@ -65,3 +65,12 @@ def start_marching(chain: ControlledChain, theta: Float[Array, "*state"]) -> Mar
     sound = jnp.all(jnp.isfinite(bias)) & jnp.all(jnp.isfinite(policy.operator))
     zero = jnp.zeros(())
     return Marching(bias, policy, level, zero, zero, jnp.zeros((), int), zero, sound)
+
+
+def fastest_scale(chain: ControlledChain, policy: GreedyPolicy) -> Float[Array, ""]:
+    """A tenth of the time between fills, or of that in which the value moves by a quote scale; inf if nothing
+    happens.
+    """
+    pace = (jnp.max(policy.operator) - jnp.min(policy.operator)) / chain.value_scale
+    activity = jnp.maximum(jnp.max(jnp.sum(policy.rates, axis=0), initial=0.0), pace)
+    return jnp.where(activity > 0.0, 0.1 / activity, jnp.inf)

@@ -18,6 +18,7 @@ UNIFORMISATION = "uniformisation"
 EXTRAPOLATED_EULER = "extrapolated-euler"
 IMPLICIT_EULER = "implicit-euler"
 _STATIONARY, _FINITE = (POLICY_ITERATION,), (UNIFORMISATION, EXTRAPOLATED_EULER, IMPLICIT_EULER)
+_NAMED = "named in numerics.method"
 _SAME = 4e-16  # κ of two flows that differ by rounding only are one
 
 
@@ -50,15 +51,17 @@ def choose_method(problem: Problem, requested: str | None) -> Choice:
             f"{UNIFORMISATION!r} needs a linear equation, and here {obstacle}; use {EXTRAPOLATED_EULER!r} or "
             "leave the key out."
         )
+    if decay is not None and requested in (None, UNIFORMISATION):
+        return linear_choice(requested, decay)
     if requested is not None:
-        return Choice(requested, "named in numerics.method", decay)
-    if decay is not None:
-        return Choice(
-            UNIFORMISATION,
-            "the equation is linear in exp(κθ): exponential fills with one k per unit of size",
-            decay,
-        )
+        return Choice(requested, _NAMED)
     return Choice(EXTRAPOLATED_EULER, f"the equation is not linear: {obstacle}")
+
+
+def linear_choice(requested: str | None, decay: float | None = None) -> Choice:
+    """The method for a linear equation, which may have been asked for by name."""
+    linear = "the equation is linear in exp(κθ): exponential fills with one k per unit of size"
+    return Choice(UNIFORMISATION, linear if requested is None else _NAMED, decay)
 
 
 def _unfit(sentence: str) -> ProblemError:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from quotegrid.models.problem import Problem, canonical_json, problem_hash
 from quotegrid.solver.status import Status
 
 
@@ -25,8 +26,7 @@ class Solution:
     Satisfies the protocol of `quotegrid.tables.policy_table`, which makes a table of it.
     """
 
-    problem_json: str  # canonical JSON
-    problem_hash: str
+    problem: Problem
     package_version: str
     price_unit: str
     time_unit: str
@@ -47,12 +47,22 @@ class Solution:
     certificate: dict  # the bounds of the certificate, as plain JSON
     # certified bound of each offset, price units
     offset_error: Float[np.ndarray, "*time_and_state flow"] | None
-    lookup_error: (
-        dict | None
-    )  # largest error of linear interpolation between the times: offset (price), value (currency)
+    # of linear interpolation in time, the largest at three moments between any two times: offset (price),
+    # value (currency)
+    lookup_error: dict | None
     notes: tuple[str, ...] = ()
     hedge_rate: None = None
     market_order: None = None
+
+    @property
+    def problem_json(self) -> str:
+        """The problem as canonical JSON."""
+        return canonical_json(self.problem)
+
+    @property
+    def problem_hash(self) -> str:
+        """SHA-256 of what matters of the problem, hexadecimal."""
+        return problem_hash(self.problem)
 
     @property
     def status_message(self) -> str:

@@ -6,6 +6,7 @@ compiles again.
 """
 
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -13,16 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from quotegrid.models.problem import (
-    Numerics,
-    Problem,
-    ProblemError,
-    TableRequest,
-    canonical_json,
-    problem_hash,
-)
+from quotegrid.models.problem import Numerics, Problem, ProblemError, TableRequest
 from quotegrid.solver.discretise import inventory_lattices
-from quotegrid.solver.finite_horizon import FiniteResult, solve_finite
+from quotegrid.solver.finite_horizon import solve_finite
+from quotegrid.solver.finite_result import FiniteResult
 from quotegrid.solver.methods import IMPLICIT_EULER, Choice, choose_method
 from quotegrid.solver.solution import FlowLabel, Solution
 from quotegrid.solver.stationary import StationaryResult, solve_stationary
@@ -106,9 +101,8 @@ def assemble(
         }
     lattices = inventory_lattices(problem)
     return Solution(
-        problem_json=canonical_json(problem),
-        problem_hash=problem_hash(problem),
-        package_version=version("quotegrid"),
+        problem=problem,
+        package_version=_package_version(),
         price_unit=problem.units.price,
         time_unit=problem.units.time,
         symbols=tuple(asset.market.symbol for asset in problem.assets),
@@ -127,13 +121,18 @@ def assemble(
     )
 
 
+@cache
+def _package_version() -> str:
+    return version("quotegrid")
+
+
 def _ignore(_: float) -> None:
     """Nobody watches."""
 
 
 def parameters(problem: Problem) -> Problem:
     """The numbers as float64 arrays, without what is only about the problem (new texts compile again)."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), problem.essence())
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), problem.essence())
 
 
 def _remarks(problem: Problem, leaves: Problem, offset: np.ndarray) -> tuple[str, ...]:

@@ -9,16 +9,24 @@ uniform times waste their nodes.
 import numpy as np
 from jaxtyping import Float
 
-_PILOT = 96
+from quotegrid.models.problem import DEFAULT_TIMES, Fault, ProblemError, TableRequest
+
+_GEOMETRIC, _EVEN = 96, 32
+MOST_PILOT_TIMES = _GEOMETRIC + _EVEN
+_MOST_TIMES = 20_001  # that a `max_lookup_error` may lead to
 _PER_DECADE = 4
 _EVEN_SHARE = 0.05  # of the nodes spread evenly, so that no interval is left without
 
 
 def pilot_times(duration: float, fastest: float) -> Float[np.ndarray, " t"]:
-    """Times to go at which to look first: geometric from the fastest time scale on, and evenly spaced."""
+    """Times to go at which to look first: geometric from the fastest time scale on, and evenly spaced; at
+    most `MOST_PILOT_TIMES`.
+    """
     shortest = min(max(fastest, 1e-12 * duration), 0.1 * duration)
     return np.unique(
-        np.concatenate([np.geomspace(shortest, duration, _PILOT), np.linspace(0.0, duration, 33)])
+        np.concatenate(
+            [np.geomspace(shortest, duration, _GEOMETRIC), np.linspace(0.0, duration, _EVEN, endpoint=False)]
+        )
     )
 
 
@@ -76,3 +84,38 @@ def interpolation_error(values: Float[np.ndarray, "m *rest"]) -> float:
         error = np.abs((1.0 - weight) * left + weight * right - values[step:-1:4])
         worst = max(worst, float(np.max(np.nan_to_num(error, nan=0.0), initial=0.0)))
     return worst
+
+
+def first_count(table: TableRequest) -> int:
+    """How many well-placed times to begin with: those asked for, or few where an error decides."""
+    if table.max_lookup_error is not None:
+        return 17
+    assert not isinstance(table.times, tuple)
+    return DEFAULT_TIMES if table.times is None else table.times
+
+
+def more_times(count: int, error: float, target: float) -> int:
+    """How many times to try after `count` of them left an offset's lookup error above `target`, price.
+
+    Raises:
+        ProblemError: there are too many already.
+    """
+    if count >= _MOST_TIMES:
+        sentence = (
+            f"{target} cannot be met: with {count} times linear interpolation still errs by {error:.3g} "
+            "(quotes on ticks jump, and no number of times helps); ask for a larger error or for a count."
+        )
+        raise ProblemError([Fault("table.max_lookup_error", sentence)])
+    # the error falls like 1/count²; aim a little below the target
+    return min(_MOST_TIMES, max(int(1.1 * count * np.sqrt(error / target)), 2 * count))
+
+
+def calendar_times(
+    table: TableRequest, duration: float, to_go: Float[np.ndarray, " t"]
+) -> Float[np.ndarray, " t"]:
+    """The times of a table, from 0 on, for increasing times to go; to the last bit what was asked for."""
+    if isinstance(table.times, tuple):
+        return np.asarray(table.times, float)
+    times = duration - to_go[::-1]
+    times[0] = 0.0
+    return times

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from quotegrid.models.problem import Numerics, ProblemError, TableRequest
-from quotegrid.solver import finite_horizon, solve, solve_traced, stationary
+from quotegrid.solver import linear_lanes, solve, solve_traced, stationary
 
 LOGISTIC = {"kind": "logistic", "A": 1.5, "a": -0.7, "b": 1.8}
 FINITE = {"kind": "finite", "duration": 2.0}
@@ -30,7 +30,7 @@ def test_double_precision_and_no_global_setting(make_problem):
 def traces(monkeypatch):
     """How often a problem was traced: Python runs in a kernel only then."""
     count = []
-    for module in (stationary, finite_horizon):
+    for module in (stationary, linear_lanes):
         original = module.discretise
 
         def counting(problem, original=original):
@@ -38,9 +38,9 @@ def traces(monkeypatch):
             return original(problem)
 
         monkeypatch.setattr(module, "discretise", counting)
-    march = finite_horizon.march_uniformised
+    march = linear_lanes.march_in_lockstep
     monkeypatch.setattr(
-        finite_horizon, "march_uniformised", lambda *a, **k: (count.append(None), march(*a, **k))[1]
+        linear_lanes, "march_in_lockstep", lambda *a, **k: (count.append(None), march(*a, **k))[1]
     )
     return count
 
@@ -191,10 +191,11 @@ def test_misfits(changes, numerics, table, sentence, make_problem):
     assert sentence in " ".join(str(error.value).split())
 
 
-def test_progress_ends_at_one(make_problem):
+@pytest.mark.parametrize("method", [None, "extrapolated-euler"])
+def test_progress_ends_at_one(method, make_problem):
     seen = []
-    solve(make_problem(horizon=FINITE), progress=seen.append)
-    assert len(seen) > 5 and seen[-1] == 1.0
+    solve(make_problem(horizon=FINITE), numerics=Numerics(method=method), progress=seen.append)
+    assert len(seen) > (5 if method else 0) and seen[-1] == 1.0
     assert all(0.0 <= before <= after for before, after in pairwise(seen))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from quotegrid.models.problem import ProblemError, TableRequest
-from quotegrid.solver import finite_horizon, solve
+from quotegrid.solver import solve, time_nodes
 from quotegrid.solver.time_nodes import interpolation_error, place_nodes, with_checks
 
 FINITE = {"kind": "finite", "duration": 7.3, "terminal": {"quadratic": 0.5}}
@@ -63,7 +63,7 @@ def test_explicit_times_are_kept_to_the_last_bit(make_problem):
 
 
 def test_ticks_cannot_meet_a_small_lookup_error(make_problem, monkeypatch):
-    monkeypatch.setattr(finite_horizon, "_MOST_TIMES", 65)  # 20001 in earnest
+    monkeypatch.setattr(time_nodes, "_MOST_TIMES", 65)  # 20001 in earnest
     problem = make_problem(quote={"tick": 0.25}, horizon=FINITE)
     with pytest.raises(ProblemError) as error:
         solve(problem, table=TableRequest(max_lookup_error=1e-3))
