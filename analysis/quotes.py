@@ -91,8 +91,13 @@ def inventory_unit(table: PolicyTable) -> str:
 
 def currency(table: PolicyTable) -> str:
     """The unit of values: a price unit times one unit of the asset, which is USD where prices are in USD."""
-    is_money = re.fullmatch(r"[A-Z]{3,5}", table.price_unit) is not None
-    return table.price_unit if is_money else f"{table.price_unit} × unit"
+    return money_unit(table.price_unit)
+
+
+def money_unit(price_unit: str) -> str:
+    """The unit of values where prices are in `price_unit`: USD for USD, "tick × unit" for ticks."""
+    is_money = re.fullmatch(r"[A-Z]{3,5}", price_unit) is not None
+    return price_unit if is_money else f"{price_unit} × unit"
 
 
 def per_time(amount: float, money: str, time_unit: str) -> str:

@@ -183,11 +183,27 @@ class OneSidedFlow:
 
     def cost(self, q: Float[Array, "... asset"]) -> Float[Array, "..."]:
         """fee + adverse(q) + f·S_ref, price per unit."""
+        return self._fees() + self._adverse(q[..., self.asset])
+
+    def fill_money(self, q: Float[Array, "... asset"]) -> dict[str, tuple[Any, Array]]:
+        """What a fill at offset δ from inventory q earns, by part, as slope·δ + level (currency).
+
+        The parts add up to z·(m·δ - cost(q)): `spread` z·δ, `fees`, and `adverse`, which is what the price
+        does at the fill. The inventory's own gain at a market order is `order_gain`, filled or not.
+        """
         held = q[..., self.asset]
-        fixed = jnp.asarray(self.fee + self.proportional_fee * self.reference, float)
-        if self.convention == "fills":
-            return fixed + self.jump * self.sign * (held + self.sign * self.units) / self.units
-        return jnp.broadcast_to(fixed + self.jump, held.shape)
+        zero = jnp.zeros(held.shape)
+        fees = jnp.broadcast_to(-self.units * self._fees(), held.shape)
+        return {
+            "spread": (self.units, zero),
+            "fees": (self.sign * self.proportional_fee * self.units, fees),
+            "adverse": (0.0, -self.units * self._adverse(held)),
+        }
+
+    def order_gain(self, q: Float[Array, "... asset"]) -> Float[Array, "..."]:
+        """x = -s·ε·q, what the inventory held gains at each market order on this side, currency; else 0."""
+        held = q[..., self.asset]
+        return self._gain_at_order(held) if self.convention == "market_orders" else jnp.zeros(held.shape)
 
     def weight(self, q: Float[Array, "... asset"]) -> Float[Array, "..."]:
         """What multiplies H: e^{-ξx} for jumps at market orders, else 1."""
@@ -203,6 +219,16 @@ class OneSidedFlow:
             gain = self._gain_at_order(held)
             return self.arrival_rate * gain * phi1(-self.xi * gain)
         return jnp.zeros(held.shape)
+
+    def _fees(self) -> Array:
+        """fee + f·S_ref, price per unit."""
+        return jnp.asarray(self.fee + self.proportional_fee * self.reference, float)
+
+    def _adverse(self, held: Float[Array, "..."]) -> Float[Array, "..."]:
+        """adverse(q), price per unit."""
+        if self.convention == "fills":
+            return self.jump * self.sign * (held + self.sign * self.units) / self.units
+        return jnp.broadcast_to(jnp.asarray(self.jump, float), held.shape)
 
     def _gain_at_order(self, held: Float[Array, "..."]) -> Float[Array, "..."]:
         """x = -s·ε·q, currency."""

@@ -158,6 +158,36 @@ class Problem(Block):
         total = total + self.preferences.holding_cost(size, self._variances())
         return sum((jnp.abs(flow.jump_reward(q)) for flow in self.one_sided_flows()), total)
 
+    def holding_money(self, q: Float[Array, "... asset"]) -> dict[str, Float[Array, "..."]]:
+        """What holding q earns on average, by part, currency per time: `drift` and `carry` (a cost is
+        negative).
+
+        What market orders do to the inventory is with the flows (`OneSidedFlow.order_gain`).
+        """
+        q = jnp.asarray(q, float)
+        drift = self._per_asset([asset.price.drift for asset in self.assets])
+        carry = self._per_asset([asset.price.carry for asset in self.assets])
+        return {
+            "drift": jnp.sum(q * jnp.broadcast_to(drift, q.shape), axis=-1),
+            "carry": -jnp.sum(q * jnp.broadcast_to(carry, q.shape), axis=-1),
+        }
+
+    def risk_cost(self, q: Float[Array, "... asset"]) -> Float[Array, "..."]:
+        """What ℓ charges for holding q beyond the money it costs: the holding cost, currency per time."""
+        assert not isinstance(self.preferences, Crra)
+        q = jnp.asarray(q, float)
+        target = self._per_asset([asset.inventory.target * asset.market.lot_size for asset in self.assets])
+        return self.preferences.holding_cost(q - jnp.broadcast_to(target, q.shape), self._variances())
+
+    def holding_variance(self, q: Float[Array, "... asset"]) -> Float[Array, "..."]:
+        """Σσ²q²: the variance that the price's diffusion gives to wealth, currency² per time."""
+        q = jnp.asarray(q, float)
+        return jnp.sum(q**2 * jnp.broadcast_to(self._variances(), q.shape), axis=-1)
+
+    def volatility_is_known(self) -> bool:
+        """Is σ given for every asset? Where nothing uses it, it may be left out."""
+        return all(asset.price.volatility is not None for asset in self.assets)
+
     def terminal_value(self, q: Float[Array, "... asset"]) -> Float[Array, "..."]:
         """θ(T, q) of a finite horizon, currency; 0 for the others."""
         return self.horizon.terminal_value(jnp.asarray(q, float))
