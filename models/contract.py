@@ -235,6 +235,10 @@ class AbstractIntensity(Block):
     def constant_hazard(self) -> Any | None:
         """h if it is the same at every offset (then the equation can be linear), per price; else None."""
 
+    def worked_out(self) -> "AbstractIntensity":
+        """The same intensity with all computed that depends on its numbers alone: what kernels evaluate."""
+        return self
+
     @abstractmethod
     def unfair_offset(self, low: float, high: float, size: float, xi: float) -> float | None:
         """Host, NumPy: the first offset of [low, high] where h² + ξ·size·h + h' > 0 fails; None if fair."""

@@ -11,6 +11,7 @@ as steep as the chords beside it, so the hazard h = -(ln Λ)' is positive everyw
 derivative jumps at knots.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
@@ -24,8 +25,72 @@ from quotegrid.models.contract import AbstractIntensity, Offsets, known, markup_
 from quotegrid.models.faults import Fault
 from quotegrid.models.numbers import Numbers
 
+_KNOTS = 16  # tables are padded to a multiple of it
 
-class Tabulated(AbstractIntensity):
+
+class AbstractInterpolated(AbstractIntensity):
+    """An intensity whose logarithm is a curve of monotone cubics."""
+
+    @abstractmethod
+    def cubics(self, xp: Any) -> "Cubics":
+        """The interpolant, in arrays of `xp`: NumPy on the host, jax.numpy when traced."""
+
+    def log_rate(self, offset: ArrayLike) -> Offsets:
+        cubics, offset = self.cubics(jnp), jnp.asarray(offset, float)
+        inside = jnp.clip(offset, cubics.knots[0], cubics.knots[-1])
+        i, t = cubics.place(inside)
+        value = cubics.values[i] + t * (cubics.slopes[i] + t * (cubics.second[i] + t * cubics.third[i]))
+        beyond = offset - inside
+        return value + jnp.where(beyond < 0.0, cubics.slopes[0], cubics.slopes[-1]) * beyond
+
+    def hazard(self, offset: ArrayLike) -> Offsets:
+        cubics = self.cubics(jnp)
+        i, t = cubics.place(jnp.clip(jnp.asarray(offset, float), cubics.knots[0], cubics.knots[-1]))
+        return -(cubics.slopes[i] + t * (2.0 * cubics.second[i] + 3.0 * t * cubics.third[i]))
+
+    def markup(self, offset: ArrayLike, size: ArrayLike, xi: ArrayLike) -> Offsets:
+        return markup_of(self.hazard(offset), size, xi)
+
+    def domain(self) -> tuple[float, float]:
+        return -np.inf, np.inf
+
+    def default_min_offset(self) -> None:
+        return None
+
+    def rate_ceiling(self) -> float:
+        return np.inf
+
+    def arrival_rate(self) -> Any:
+        return jnp.exp(self.log_rate(0.0))
+
+    def offset_bracket(self, p: ArrayLike, size: ArrayLike, xi: ArrayLike) -> tuple[Offsets, Offsets]:
+        """Every root of δ = p + markup(h) lies between the markups of the largest and the smallest hazard."""
+        least, greatest = self.cubics(jnp).hazard_range()
+        p = jnp.asarray(p, float)
+        return widened(p + markup_of(greatest, size, xi), p + markup_of(least, size, xi), p)
+
+    def optimal_offset(self, p: ArrayLike, size: ArrayLike, xi: ArrayLike) -> None:
+        return None
+
+    def constant_hazard(self) -> None:
+        return None
+
+    def unfair_offset(self, low: float, high: float, size: float, xi: float) -> float | None:
+        """Segment by segment: h is quadratic there, so h² + ξzh + h' is a quartic. Outside, h' = 0: fair."""
+        cubics = self.cubics(np)
+        for i in range(len(cubics.second)):
+            start, end = max(low, cubics.knots[i]), min(high, cubics.knots[i + 1])
+            if start > end:
+                continue
+            hazard = -Polynomial([cubics.slopes[i], 2.0 * cubics.second[i], 3.0 * cubics.third[i]])
+            excess = hazard**2 + xi * size * hazard + hazard.deriv()
+            t = _first_not_positive(excess, start - cubics.knots[i], end - cubics.knots[i])
+            if t is not None:
+                return float(cubics.knots[i] + t)
+        return None
+
+
+class Tabulated(AbstractInterpolated):
     """ln Λ interpolated through knots; give exactly one of `log_rate` and `rate`.
 
     The logarithms given as `log_rate` are kept in the field `log_rates` (the name is taken by the method).
@@ -85,7 +150,7 @@ class Tabulated(AbstractIntensity):
                 "rate", f"expected rates greater than 0, got {values[-1]}; leave out the knots without fills."
             )
             return
-        slopes = self._cubics(np).slopes
+        slopes = self.cubics(np).slopes
         for end, slope in (("first", slopes[0]), ("last", slopes[-1])):
             if not slope < 0.0:
                 yield Fault(
@@ -97,64 +162,25 @@ class Tabulated(AbstractIntensity):
     def _values(self) -> Any:
         return self.rate if self.log_rates is None else self.log_rates
 
-    def _cubics(self, xp: Any) -> "Cubics":
-        """The interpolant, in arrays of `xp`: NumPy on the host, jax.numpy when traced."""
+    def cubics(self, xp: Any) -> "Cubics":
         knots, values = (xp.asarray(row, float) for row in (self.offset, self._values()))
         return pchip(xp, knots, values if self.rate is None else xp.log(values))
 
-    def log_rate(self, offset: ArrayLike) -> Offsets:
-        cubics, offset = self._cubics(jnp), jnp.asarray(offset, float)
-        inside = jnp.clip(offset, cubics.knots[0], cubics.knots[-1])
-        i, t = cubics.place(inside)
-        value = cubics.values[i] + t * (cubics.slopes[i] + t * (cubics.second[i] + t * cubics.third[i]))
-        beyond = offset - inside
-        return value + jnp.where(beyond < 0.0, cubics.slopes[0], cubics.slopes[-1]) * beyond
+    def worked_out(self) -> "WorkedOut":
+        return WorkedOut.model_construct(**self.cubics(jnp).padded()._asdict())
 
-    def hazard(self, offset: ArrayLike) -> Offsets:
-        cubics = self._cubics(jnp)
-        i, t = cubics.place(jnp.clip(jnp.asarray(offset, float), cubics.knots[0], cubics.knots[-1]))
-        return -(cubics.slopes[i] + t * (2.0 * cubics.second[i] + 3.0 * t * cubics.third[i]))
 
-    def markup(self, offset: ArrayLike, size: ArrayLike, xi: ArrayLike) -> Offsets:
-        return markup_of(self.hazard(offset), size, xi)
+class WorkedOut(AbstractInterpolated):
+    """A tabulated intensity as its cubics, which kernels need not compute over and over."""
 
-    def domain(self) -> tuple[float, float]:
-        return -np.inf, np.inf
+    knots: Any
+    values: Any
+    slopes: Any
+    second: Any
+    third: Any
 
-    def default_min_offset(self) -> None:
-        return None
-
-    def rate_ceiling(self) -> float:
-        return np.inf
-
-    def arrival_rate(self) -> Any:
-        return jnp.exp(self.log_rate(0.0))
-
-    def offset_bracket(self, p: ArrayLike, size: ArrayLike, xi: ArrayLike) -> tuple[Offsets, Offsets]:
-        """Every root of δ = p + markup(h) lies between the markups of the largest and the smallest hazard."""
-        least, greatest = self._cubics(jnp).hazard_range()
-        p = jnp.asarray(p, float)
-        return widened(p + markup_of(greatest, size, xi), p + markup_of(least, size, xi), p)
-
-    def optimal_offset(self, p: ArrayLike, size: ArrayLike, xi: ArrayLike) -> None:
-        return None
-
-    def constant_hazard(self) -> None:
-        return None
-
-    def unfair_offset(self, low: float, high: float, size: float, xi: float) -> float | None:
-        """Segment by segment: h is quadratic there, so h² + ξzh + h' is a quartic. Outside, h' = 0: fair."""
-        cubics = self._cubics(np)
-        for i in range(len(cubics.second)):
-            start, end = max(low, cubics.knots[i]), min(high, cubics.knots[i + 1])
-            if start > end:
-                continue
-            hazard = -Polynomial([cubics.slopes[i], 2.0 * cubics.second[i], 3.0 * cubics.third[i]])
-            excess = hazard**2 + xi * size * hazard + hazard.deriv()
-            t = _first_not_positive(excess, start - cubics.knots[i], end - cubics.knots[i])
-            if t is not None:
-                return float(cubics.knots[i] + t)
-        return None
+    def cubics(self, xp: Any) -> "Cubics":
+        return Cubics(self.knots, self.values, self.slopes, self.second, self.third)
 
 
 class Cubics(NamedTuple):
@@ -168,8 +194,19 @@ class Cubics(NamedTuple):
 
     def place(self, offset: Offsets) -> tuple[Any, Offsets]:
         """The segment an offset falls in, and its distance from the left knot."""
-        i = jnp.clip(jnp.searchsorted(self.knots, offset, side="right") - 1, 0, len(self.knots) - 2)
+        # comparing with all of a few knots is faster than a search, and a tenth of its code
+        i = jnp.searchsorted(self.knots, offset, side="right", method="compare_all") - 1
+        i = jnp.clip(i, 0, len(self.knots) - 2)
         return i, offset - self.knots[i]
+
+    def padded(self) -> "Cubics":
+        """The same curve with its last knot repeated, so that tables of up to so many knots are of one shape
+        and one kernel serves them.
+        """
+        more = -len(self.knots) % _KNOTS
+        knots, values, slopes = (jnp.concatenate([x, jnp.repeat(x[-1:], more)]) for x in self[:3])
+        second, third = (jnp.concatenate([x, jnp.zeros(more)]) for x in self[3:])
+        return Cubics(knots, values, slopes, second, third)
 
     def hazard_range(self) -> tuple[Any, Any]:
         """The least and the greatest hazard; between knots h is a parabola with its vertex at t = -c/(3e)."""

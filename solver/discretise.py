@@ -64,16 +64,17 @@ def discretise(problem: Problem) -> ControlledChain:
 
     xi = jnp.asarray(problem.xi(), float)
     flows = problem.one_sided_flows()
+    intensities = [flow.intensity.worked_out() for flow in flows]
     groups: dict[object, list[int]] = {}
-    for place, flow in enumerate(flows):
-        shapes = tuple(jnp.shape(leaf) for leaf in jax.tree.leaves(flow.intensity))
-        groups.setdefault((jax.tree.structure(flow.intensity), shapes, flow.tick is None), []).append(place)
+    for place, (flow, intensity) in enumerate(zip(flows, intensities, strict=True)):
+        shapes = tuple(jnp.shape(leaf) for leaf in jax.tree.leaves(intensity))
+        groups.setdefault((jax.tree.structure(intensity), shapes, flow.tick is None), []).append(place)
 
     def channel(places: list[int]) -> FillChannels:
         members = [flows[place] for place in places]
         stacked = jax.tree.map(
             lambda *leaves: jnp.stack([jnp.asarray(x, float) for x in leaves]),
-            *[f.intensity for f in members],
+            *[intensities[place] for place in places],
         )
         size, multiplier = _stack(f.units for f in members), _stack(f.multiplier for f in members)
         neutral = _stack(flow.cost(target) / flow.multiplier for flow in members)

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 from quotegrid.solver.bellman import greedy_policy
 from quotegrid.solver.certificate import UNIT_ROUNDOFF
 from quotegrid.solver.chain import ControlledChain
+from quotegrid.solver.kernels import kernel
 from quotegrid.solver.policy_iteration import to_stationary
 from quotegrid.solver.stationary_certificate import StationaryBounds, stationary_bounds
 
@@ -57,7 +58,7 @@ def bound_at_rest(
     return np.minimum(value_error, value), np.minimum(difference_error, width + base[since])
 
 
-@jax.jit
+@kernel
 def _kernel(chain: ControlledChain, bias: Array) -> tuple[Array, Array, StationaryBounds]:
     """A stationary bias near the one given, its gain, and what is proved about it."""
     for _ in range(_POLISHING):

@@ -1,7 +1,6 @@
 """Stationary problems on the host: policy iteration, and a diagnosis where it does not converge."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +12,7 @@ from quotegrid.models.problem import Numerics, Problem
 from quotegrid.solver.certificate import Certificate, not_certified
 from quotegrid.solver.chain import ControlledChain, in_problem_order, stays_inside
 from quotegrid.solver.discretise import Lattice, discretise, inventory_lattices
+from quotegrid.solver.kernels import kernel
 from quotegrid.solver.policy_iteration import StationarySolution, policy_iteration
 from quotegrid.solver.stationary_certificate import StationaryBounds, certificate_of, stationary_bounds
 from quotegrid.solver.status import Status
@@ -34,7 +34,9 @@ class StationaryResult(NamedTuple):
 def solve_stationary(problem: Problem, numerics: Numerics) -> StationaryResult:
     """Policy iteration for `problem` (leaves float64); runs with double precision on."""
     ergodic = problem.horizon.kind == "ergodic"
-    found = jax.tree.map(np.asarray, _kernel(problem, jnp.asarray(numerics.tolerance, float), ergodic))
+    found = jax.tree.map(
+        np.asarray, _kernel(problem, jnp.asarray(numerics.tolerance, float), ergodic=ergodic)
+    )
     return _result(problem, found, ergodic)
 
 
@@ -45,7 +47,9 @@ def solve_stationary_lanes(
     there may be more than problems.
     """
     ergodic = problems[0].horizon.kind == "ergodic"
-    found = jax.tree.map(np.asarray, _lanes_kernel(lanes, jnp.asarray(numerics.tolerance, float), ergodic))
+    found = jax.tree.map(
+        np.asarray, _lanes_kernel(lanes, jnp.asarray(numerics.tolerance, float), ergodic=ergodic)
+    )
     return [
         _result(problem, jax.tree.map(lambda x, lane=lane: x[lane], found), ergodic)
         for lane, problem in enumerate(problems)
@@ -82,17 +86,17 @@ class _Found(NamedTuple):
     representable: Array
 
 
-@partial(jax.jit, static_argnums=2)
-def _kernel(problem: Problem, tolerance: Array, ergodic: bool) -> _Found:
+@kernel
+def _kernel(problem: Problem, tolerance: Array, *, ergodic: bool) -> _Found:
     chain = discretise(problem)
     solution = policy_iteration(chain, ergodic, tolerance)
     bounds = stationary_bounds(chain, solution.bias, solution.level, ergodic)
     return _Found(solution, bounds, most_earned(chain), chain.representable)
 
 
-@partial(jax.jit, static_argnums=2)
-def _lanes_kernel(lanes: Problem, tolerance: Array, ergodic: bool) -> _Found:
-    return jax.vmap(lambda problem: _kernel(problem, tolerance, ergodic))(lanes)
+@kernel
+def _lanes_kernel(lanes: Problem, tolerance: Array, *, ergodic: bool) -> _Found:
+    return jax.vmap(lambda problem: _kernel(problem, tolerance, ergodic=ergodic))(lanes)
 
 
 def most_earned(chain: ControlledChain) -> Float[Array, "*state"]:

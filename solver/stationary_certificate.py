@@ -161,13 +161,12 @@ def slowest_passage(
 
     def improve(state: tuple) -> tuple:
         times, _, count = state
-        slower = solve(slow_rates(times))
-        return slower, jnp.all(slower <= times * (1.0 + 1e-12)), count + 1
+        slower = solve(jnp.where(count == 0, 0.5 * (lowest + highest), slow_rates(times)))
+        settled = (count > 0) & jnp.all(slower <= times * (1.0 + 1e-12))
+        return slower, settled, count + 1
 
-    start = solve(0.5 * (lowest + highest))
-    times, _, _ = jax.lax.while_loop(
-        lambda state: ~state[1] & (state[2] < _POLICY_ROUNDS), improve, (start, jnp.zeros((), bool), 0)
-    )
+    start = (jnp.zeros(chain.shape), jnp.zeros((), bool), 0)
+    times, _, _ = jax.lax.while_loop(lambda state: ~state[1] & (state[2] <= _POLICY_ROUNDS), improve, start)
     times = _TIME_MARGIN * times
     after = jnp.stack([destination(times, shift) for shift in chain.shifts])
     drift = 1.0 + jnp.sum(slow_rates(times) * (after - times[None]), axis=0) - discount * times
