@@ -18,6 +18,7 @@ from quotegrid.models.faults import Fault, ProblemError, choices, join, nearest
 from quotegrid.models.keyed import FrozenTable
 
 P = TypeVar("P", bound=Block)
+M = TypeVar("M")
 Place: TypeAlias = tuple[str | int, ...]
 """Steps from a block to one of its values: field names, positions in tuples, keys of tables."""
 
@@ -52,7 +53,16 @@ def replace(problem: P, changes: Mapping[str, Any]) -> P:
     for path, value in changes.items():
         problem = _split_sides(problem, path)
         for place in places(problem, path):
-            problem = _with_value(problem, place, value)
+            problem = with_value(problem, place, value)
+    return rebuilt(problem)
+
+
+def rebuilt(problem: P) -> P:
+    """A problem whose values were changed one by one, checked as a whole.
+
+    Raises:
+        ProblemError: the values make no valid problem.
+    """
     return type(problem)(**as_keys(problem))
 
 
@@ -142,6 +152,31 @@ def _selected(entries: tuple[Any, ...], word: str, path: str) -> list[int]:
     raise _error(path, f"expected a position below {len(entries)}, counted from 0, got {word!r}.")
 
 
+def mark_at(problem: Block, place: Place, kind: type[M]) -> M | None:
+    """What is said of a kind (a class of marks) beside the last field on the way to a place, if it is."""
+    value: Any = problem
+    found = None
+    for step in place:
+        if isinstance(value, Block):
+            metadata = type(value).model_fields[str(step)].metadata
+            found = next((mark for mark in metadata if isinstance(mark, kind)), None)
+        value = value_at(value, (step,))
+    return found
+
+
+def marked_fields(value: Any, kind: type[M], place: Place = ()) -> Iterator[tuple[Place, M]]:
+    """The places of all fields beside which something of a kind is said, with what is said, in the order of
+    the file; those that are not set as well.
+    """
+    if isinstance(value, Block):
+        for name, field in type(value).model_fields.items():
+            yield from (((*place, name), mark) for mark in field.metadata if isinstance(mark, kind))
+            yield from marked_fields(getattr(value, name), kind, (*place, name))
+    elif isinstance(value, tuple):
+        for index, child in enumerate(value):
+            yield from marked_fields(child, kind, (*place, index))
+
+
 def value_at(value: Any, place: Place) -> Any:
     """The value at a place."""
     for step in place:
@@ -149,15 +184,15 @@ def value_at(value: Any, place: Place) -> Any:
     return value
 
 
-def _with_value(value: Any, place: Place, new: Any) -> Any:
+def with_value(value: Any, place: Place, new: Any) -> Any:
     """A copy with another value at a place; unchecked."""
     if not place:
         return new
     step = place[0]
     if isinstance(value, Block):
-        return value.model_copy(update={str(step): _with_value(getattr(value, str(step)), place[1:], new)})
+        return value.model_copy(update={str(step): with_value(getattr(value, str(step)), place[1:], new)})
     if isinstance(value, tuple):
-        return tuple(_with_value(old, place[1:], new) if at == step else old for at, old in enumerate(value))
+        return tuple(with_value(old, place[1:], new) if at == step else old for at, old in enumerate(value))
     return FrozenTable({**value, str(step): new})
 
 
@@ -170,7 +205,7 @@ def _split_sides(problem: P, path: str) -> P:
     (place,) = places(problem, ".".join(parts[: parts.index(word) + 1]))
     flows, index = value_at(problem, place[:-1]), int(place[-1])
     copies = (flows[index].model_copy(update={"side": side}) for side in flows[index].sides())
-    return _with_value(problem, place[:-1], (*flows[:index], *copies, *flows[index + 1 :]))
+    return with_value(problem, place[:-1], (*flows[:index], *copies, *flows[index + 1 :]))
 
 
 def _scalars(value: Any, path: str) -> Iterator[str]:

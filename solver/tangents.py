@@ -20,7 +20,8 @@ Second derivatives along one parameter, which say how far a tangent reaches, sol
 B'' the second derivative of B along (x, θ(x)) with θ(x) replaced by its tangent.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -76,11 +77,36 @@ def chain_tangents(problem: Problem, directions: Problem, second: bool) -> Chain
     return ChainTangents(discretise(problem), *jax.vmap(along)(directions))
 
 
+def tangents_of(
+    function: Callable[[ControlledChain, Array], tuple[Any, Any]],
+    moving: ChainTangents,
+    bias: Float[Array, "*state"],
+    d_bias: Float[Array, "tangent *state"],
+) -> tuple[Any, Any]:
+    """What a function of chain and θ says beside its value, and the derivatives of that as both move: the
+    first ones, then the second ones if they are there, along a first axis.
+    """
+    count = len(jax.tree.leaves(moving.first)[0])
+    _, slope, beside = jax.linearize(function, moving.chain, bias, has_aux=True)
+    first = jax.vmap(slope)(moving.first, d_bias[:count])
+    if moving.second is None:
+        return beside, first
+
+    def bent(direction: ControlledChain, d: Array, bending: ControlledChain, dd: Array) -> Any:
+        def slope_at(chain: ControlledChain, theta: Array) -> Any:
+            return jax.jvp(lambda *at: function(*at)[0], (chain, theta), (direction, d))[1]
+
+        bend = jax.jvp(slope_at, (moving.chain, bias), (direction, d))[1]
+        return jax.tree.map(jnp.add, bend, slope(bending, dd))
+
+    second = jax.vmap(bent)(moving.first, d_bias[:count], moving.second, d_bias[count:])
+    return beside, jax.tree.map(lambda *parts: jnp.concatenate(parts), first, second)
+
+
 def stationary_tangents(
     moving: ChainTangents, bias: Float[Array, "*state"], level: Float[Array, ""], ergodic: bool
 ) -> tuple[Tangents, Tangents | None, Holds]:
-    """First derivatives, second ones along each direction if asked for, and which quotes are held; traceable.
-    """
+    """First derivatives, second ones along each direction if they are there, and which quotes are held."""
     chain = moving.chain
 
     def excess(at: _Point) -> tuple[tuple[Array, Array], GreedyPolicy]:

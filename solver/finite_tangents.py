@@ -1,0 +1,203 @@
+"""Finite horizon, any equation: θ and its derivatives by many parameters march together.
+
+    ∂θ/∂τ = B(θ; x),   ∂(dθ)/∂τ = L dθ + ∂_x B,   dθ(0) = ∂_x θ(T)
+
+L is the generator of the greedy quotes and ∂_x the derivative at fixed θ (`tangents`); second derivatives
+along each parameter join as further tangents, with source B'' + ∂_xx B. The scheme is that of
+`extrapolated_euler`, applied to θ and its tangents as one equation whose Jacobian is taken block by block:
+one factorisation of 1/η - L for each length η of small steps, as many right-hand sides as tangents. What is
+left out of the Jacobian, ∂L/∂θ, couples θ to its tangents one way and costs no stability; the extrapolation
+takes its error away with the others.
+
+The step is controlled for θ and for each tangent, relative to its largest entry. Where a quote changes its
+tick, L jumps: a step across such a moment must be so short that the jump makes no difference.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from quotegrid.solver.bellman import GreedyPolicy, greedy_policy
+from quotegrid.solver.chain import ControlledChain
+from quotegrid.solver.extrapolated_euler import ORDER, STEP_LIMIT, extrapolation_weights
+from quotegrid.solver.linear_systems import Factors, factorise, solve_factored
+from quotegrid.solver.tangents import ChainTangents, Holds, holds, tangents_of
+
+TOLERANCE = 1e-11  # of a step: of θ against the value scale, of a tangent against its largest entry
+_JUMP = 1e-8  # of a step across a change of a tick, against a tangent's largest entry
+_SAFETY, _SHRINK, _GROW, _HALVE = 0.9, 0.1, 6.0, 0.25
+_ROUNDING = 2e-14  # of an entry: what rounding of the increments becomes under the extrapolation weights
+
+
+class Moving(NamedTuple):
+    """θ and its tangents at one time to go: the first derivatives by each parameter, then the second ones."""
+
+    bias: Float[Array, "*state"]
+    level: Float[Array, ""]
+    d_bias: Float[Array, "tangent *state"]  # 0 at the target
+    d_level: Float[Array, " tangent"]
+    now: Float[Array, ""]
+    step: Float[Array, ""]
+    steps: Int[Array, ""]
+    sound: Bool[Array, ""]
+
+
+class MovingOutput(NamedTuple):
+    """What is kept of a time to go: tangents by each parameter, and by the time to go itself."""
+
+    bias: Float[Array, "*state"]
+    level: Float[Array, ""]
+    d_bias: Float[Array, "tangent *state"]
+    d_level: Float[Array, " tangent"]
+    d_offsets: Float[Array, "tangent flow *state"]
+    later_bias: Float[Array, "*state"]  # ∂/∂τ
+    later_level: Float[Array, ""]
+    later_offsets: Float[Array, "flow *state"]
+    holds: Holds
+
+
+def start_moving(moving: ChainTangents) -> Moving:
+    """At the end of the horizon."""
+    chain = moving.chain
+    wide = (slice(None),) + (None,) * len(chain.shape)
+    level = chain.terminal[chain.target]
+    d_terminal = moving.first.terminal
+    if moving.second is not None:
+        d_terminal = jnp.concatenate([d_terminal, moving.second.terminal])
+    d_level = d_terminal[(slice(None), *chain.target)]
+    bias = chain.terminal - level
+    policy = greedy_policy(chain, bias)
+    activity = jnp.max(jnp.sum(policy.rates, axis=0), initial=0.0)
+    first_step = jnp.where(activity > 0.0, 1e-2 / activity, jnp.inf)
+    sound = jnp.all(jnp.isfinite(policy.operator))
+    zero = jnp.zeros(())
+    return Moving(
+        bias, level, d_terminal - d_level[wide], d_level, zero, first_step, jnp.zeros((), int), sound
+    )
+
+
+def march_tangents(
+    moving: ChainTangents, start: Moving, outputs: Float[Array, " t"]
+) -> tuple[Moving, MovingOutput]:
+    """θ and its tangents at the increasing times to go `outputs`."""
+    chain = moving.chain
+    counts = np.arange(1, ORDER + 1)
+    best = jnp.asarray(extrapolation_weights(counts.tolist()))
+    difference = best - jnp.asarray(np.concatenate([[0.0], extrapolation_weights(counts[1:].tolist())]))
+    lanes = jnp.asarray(counts, float)
+    wide = (slice(None),) + (None,) * len(chain.shape)
+    states = tuple(range(1, 1 + len(chain.shape)))
+    at_target = (slice(None), *chain.target)
+    ticks = np.array([place for c in chain.channels if c.tick is not None for place in c.order], int)
+
+    def slopes(bias: Array, d_bias: Array) -> tuple[GreedyPolicy, Array]:
+        """The greedy quotes with B, and the derivatives of B."""
+
+        def operator(chain: ControlledChain, theta: Array) -> tuple[Array, GreedyPolicy]:
+            policy = greedy_policy(chain, theta)
+            return policy.operator, policy
+
+        return tangents_of(operator, moving, bias, d_bias)
+
+    def big_step(
+        state: Moving, rates: Array, drift: Array, d_drift: Array, length: Array
+    ) -> tuple[Array, Array, Array, Array]:
+        """Increments of bias and tangents less drift × length, and the estimated errors of both."""
+
+        def prepare(killing: Array) -> Factors:
+            return factorise(rates, chain.shifts, jnp.broadcast_to(killing, chain.shape))
+
+        factors = jax.vmap(prepare)(lanes / length)
+
+        def lane(moved: tuple[Array, Array], factor: Factors) -> tuple[Array, Array]:
+            e, d_e = moved
+            policy, d_right = slopes(state.bias + e, state.d_bias + d_e)
+            solve = jax.vmap(solve_factored, in_axes=(None, 0))
+            right = policy.operator - drift
+            return e + solve_factored(factor, right), d_e + solve(factor, d_right - d_drift[wide])
+
+        def small_step(moved: tuple[Array, Array], done: Array) -> tuple[tuple[Array, Array], None]:
+            after = jax.vmap(lane)(moved, factors)
+
+            def unless_done(new: Array, old: Array) -> Array:
+                return jnp.where((done < lanes).reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
+
+            return jax.tree.map(unless_done, after, moved), None
+
+        nothing = jnp.zeros((ORDER, *chain.shape)), jnp.zeros((ORDER, *state.d_bias.shape))
+        (e, d_e), _ = jax.lax.scan(small_step, nothing, jnp.arange(ORDER, dtype=float))
+        error = jnp.max(jnp.abs(jnp.tensordot(difference, e, axes=1)))
+        d_error = jnp.max(jnp.abs(jnp.tensordot(difference, d_e, axes=1)), axis=states)
+        return jnp.tensordot(best, e, axes=1), jnp.tensordot(best, d_e, axes=1), error, d_error
+
+    def advance(state: Moving, until: Array) -> Moving:
+        left = until - state.now
+        length = jnp.where(2.0 * state.step >= left, 0.5 * left, state.step)
+        length = jnp.where(state.step >= left, left, length)
+        policy, d_operator = slopes(state.bias, state.d_bias)
+        drift, d_drift = policy.operator[chain.target], d_operator[at_target]
+        e, d_e, error, d_error = big_step(state, policy.rates, drift, d_drift, length)
+        bias, d_bias = state.bias + e, state.d_bias + d_e
+        shift, d_shift = bias[chain.target], d_bias[at_target]
+        bias, d_bias = bias - shift, d_bias - d_shift[wide]
+        largest = jnp.max(jnp.abs(d_bias), axis=states)
+        allowed = TOLERANCE * chain.value_scale + _ROUNDING * jnp.max(jnp.abs(bias))
+        d_ratio = _ratio(d_error, (TOLERANCE + _ROUNDING) * largest)
+        ratio = jnp.maximum(error / allowed, jnp.max(d_ratio, initial=0.0))
+        jump = jnp.zeros(())
+        if len(ticks):
+            after, d_after = slopes(bias, d_bias)
+            turn = jnp.max(jnp.abs(d_after - d_operator), axis=states)
+            jump = jnp.max(_ratio(length * turn, _JUMP * largest), initial=0.0)
+            jump = jnp.where(jnp.any(policy.offsets[ticks] != after.offsets[ticks]), jump, 0.0)
+        finite = jnp.isfinite(ratio) & jnp.isfinite(jump)
+        accepted = finite & (ratio <= 1.0) & (jump <= 1.0)
+        factor = jnp.clip(_SAFETY * jnp.maximum(ratio, 1e-30) ** (-1.0 / ORDER), _SHRINK, _GROW)
+        factor = jnp.where(jump > 1.0, jnp.minimum(factor, _HALVE), factor)
+        step = length * jnp.where(finite, factor, _SHRINK)
+        step = jnp.where(accepted, jnp.maximum(step, jnp.where(length < state.step, state.step, 0.0)), step)
+        done = state._replace(
+            bias=bias,
+            level=state.level + shift + drift * length,
+            d_bias=d_bias,
+            d_level=state.d_level + d_shift + d_drift * length,
+            now=jnp.where(length == left, until, state.now + length),
+        )
+        kept = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), done, state)
+        sound = state.sound & (step > 1e-15 * state.now)
+        return kept._replace(step=step, steps=state.steps + 1, sound=sound)
+
+    def to_output(state: Moving, until: Array) -> tuple[Moving, MovingOutput]:
+        def unfinished(state: Moving) -> Array:
+            return (state.now < until) & state.sound & (state.steps < STEP_LIMIT)
+
+        state = jax.lax.while_loop(unfinished, lambda x: advance(x, until), state)
+        state = state._replace(sound=state.sound & (state.now >= until))
+        return state, moving_output(moving, state.bias, state.level, state.d_bias, state.d_level)
+
+    return jax.lax.scan(to_output, start, outputs)
+
+
+def moving_output(
+    moving: ChainTangents, bias: Array, level: Array, d_bias: Array, d_level: Array
+) -> MovingOutput:
+    """Offsets by the chain rule, and the derivatives by the time to go, where ∂θ/∂τ = B."""
+    chain = moving.chain
+
+    def offsets(chain: ControlledChain, theta: Array) -> tuple[Array, GreedyPolicy]:
+        policy = greedy_policy(chain, theta)
+        return policy.offsets, policy
+
+    policy, d_offsets = tangents_of(offsets, moving, bias, d_bias)
+    pace = policy.operator[chain.target]
+    later = policy.operator - pace
+    followed = jax.jvp(lambda theta: greedy_policy(chain, theta).offsets, (bias,), (later,))[1]
+    return MovingOutput(bias, level, d_bias, d_level, d_offsets, later, pace, followed, holds(chain, policy))
+
+
+def _ratio(error: Array, allowed: Array) -> Array:
+    """Of errors to what is allowed; 0 where there is no error at all."""
+    return jnp.where(error > 0.0, error / jnp.where(error > 0.0, allowed, 1.0), 0.0)
