@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, ValidationInfo, field_validator
 
 from quotegrid.models.contract import Block, entry
+from quotegrid.models.dimensions import PRICE, UNITS
 from quotegrid.models.faults import Fault, join
 from quotegrid.models.flows import Flow
 from quotegrid.models.numbers import Label, LotLimit, Lots, Name, NonNegative, Positive, Size
@@ -18,9 +19,9 @@ class Market(Block):
     static: ClassVar[frozenset[str]] = frozenset({"symbol", "reference"})
 
     symbol: Annotated[Name, Field(description="name of the asset")]
-    lot_size: Annotated[Positive, Field(description="units of the asset in a lot")]
+    lot_size: Annotated[Positive, Field(description="units of the asset in a lot"), UNITS]
     tick_size: Annotated[
-        Positive | None, Field(description="smallest step of the market's prices, price")
+        Positive | None, Field(description="smallest step of the market's prices, price"), PRICE
     ] = None
     reference: Annotated[Label, Field(description="the price that offsets are measured from")] = "mid"
 

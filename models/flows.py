@@ -28,7 +28,9 @@ from jaxtyping import Array, Float
 from pydantic import Field
 
 from quotegrid.models.contract import AbstractIntensity, Block, known, phi1
+from quotegrid.models.dimensions import PER_TIME, PLAIN, PRICE
 from quotegrid.models.faults import Fault
+from quotegrid.models.ingredients import Ingredient
 from quotegrid.models.intensities import Intensity
 from quotegrid.models.kinds import ByKind
 from quotegrid.models.numbers import Fraction, Name, NonNegative, Number, Positive, Size
@@ -44,7 +46,9 @@ class Markout(Block):
 
     on: Literal["markout"] = "markout"
     jump: Annotated[
-        Number, Field(description="loss per filled unit, price; negative where fills are followed by gains")
+        Number,
+        Field(description="loss per filled unit, price; negative where fills are followed by gains"),
+        PRICE,
     ]
 
 
@@ -55,7 +59,7 @@ class FillJump(Block):
 
     on: Literal["fills"] = "fills"
     jump: Annotated[
-        NonNegative, Field(description="move of the mid at a fill, down on bids, up on asks; price")
+        NonNegative, Field(description="move of the mid at a fill, down on bids, up on asks; price"), PRICE
     ]
 
 
@@ -66,11 +70,14 @@ class MarketOrderJump(Block):
 
     on: Literal["market_orders"] = "market_orders"
     jump: Annotated[
-        NonNegative, Field(description="move of the mid at a market order, down on bids, up on asks; price")
+        NonNegative,
+        Field(description="move of the mid at a market order, down on bids, up on asks; price"),
+        PRICE,
     ]
     arrival_rate: Annotated[
         NonNegative | None,
         Field(description="market orders per time on this side; unless given, the intensity at 0"),
+        PER_TIME,
     ] = None
 
 
@@ -95,12 +102,35 @@ class Flow(Block):
     side: Annotated[Literal["bid", "ask", "both"], Field(description="'bid', 'ask' or 'both'")]
     size: Annotated[Size, Field(description="lots of one fill")] = 1
     intensity: Annotated[Intensity, Field(description="rate of fills by offset, a table with 'kind'")]
-    fee: Annotated[Number, Field(description="price per unit; negative is a rebate")] = 0.0
-    proportional_fee: Annotated[Fraction, Field(description="fraction of the traded price")] = 0.0
-    adverse: Annotated[Adverse | None, Field(description="what the price does after a fill")] = None
-    min_offset: Annotated[Number | None, Field(description="lowest offset that may be quoted, price")] = None
-    max_offset: Annotated[Number | None, Field(description="highest offset that may be quoted, price")] = None
-    tick: Annotated[Positive | None, Field(description="offsets are multiples of this, price")] = None
+    fee: Annotated[
+        Number, Field(description="price per unit; negative is a rebate"), PRICE, Ingredient("fees", off=0.0)
+    ] = 0.0
+    proportional_fee: Annotated[
+        Fraction, Field(description="fraction of the traded price"), PLAIN, Ingredient("fees", off=0.0)
+    ] = 0.0
+    adverse: Annotated[
+        Adverse | None,
+        Field(description="what the price does after a fill"),
+        Ingredient("adverse selection", off=None),
+    ] = None
+    min_offset: Annotated[
+        Number | None,
+        Field(description="lowest offset that may be quoted, price"),
+        PRICE,
+        Ingredient("bounds and ticks", off=None),
+    ] = None
+    max_offset: Annotated[
+        Number | None,
+        Field(description="highest offset that may be quoted, price"),
+        PRICE,
+        Ingredient("bounds and ticks", off=None),
+    ] = None
+    tick: Annotated[
+        Positive | None,
+        Field(description="offsets are multiples of this, price"),
+        PRICE,
+        Ingredient("bounds and ticks", off=None),
+    ] = None
     latency: Annotated[
         NonNegative | None, Field(description="delay of quotes, time; not in this version")
     ] = None

@@ -15,6 +15,8 @@ from jaxtyping import Array, Float
 from pydantic import Field
 
 from quotegrid.models.contract import Block
+from quotegrid.models.dimensions import PER_TIME, PRICE, TIME, Dimension
+from quotegrid.models.ingredients import Ingredient
 from quotegrid.models.kinds import ByKind
 from quotegrid.models.numbers import NonNegative, Positive
 
@@ -24,8 +26,18 @@ _KIND = frozenset({"kind"})
 class Terminal(Block):
     """The cost of ending with inventory."""
 
-    quadratic: Annotated[NonNegative, Field(description="currency per unit²")] = 0.0
-    absolute: Annotated[NonNegative, Field(description="currency per unit, such as half a spread")] = 0.0
+    quadratic: Annotated[
+        NonNegative,
+        Field(description="currency per unit²"),
+        Dimension("{currency} per unit²", price=1, unit=-1),
+        Ingredient("inventory risk", off=0.0),
+    ] = 0.0
+    absolute: Annotated[
+        NonNegative,
+        Field(description="currency per unit, such as half a spread"),
+        PRICE,
+        Ingredient("inventory risk", off=0.0),
+    ] = 0.0
 
 
 class Finite(Block):
@@ -34,7 +46,7 @@ class Finite(Block):
     static: ClassVar[frozenset[str]] = _KIND
 
     kind: Literal["finite"] = "finite"
-    duration: Annotated[Positive, Field(description="time from start to end")]
+    duration: Annotated[Positive, Field(description="time from start to end"), TIME]
     terminal: Annotated[Terminal, Field(description="cost of ending with inventory")] = Terminal()
 
     def discount_rate(self) -> float:
@@ -52,7 +64,7 @@ class Discounted(Block):
     static: ClassVar[frozenset[str]] = _KIND
 
     kind: Literal["discounted"] = "discounted"
-    rate: Annotated[Positive, Field(description="discount rate, per time")]
+    rate: Annotated[Positive, Field(description="discount rate, per time"), PER_TIME]
 
     def discount_rate(self) -> Any:
         """Per time."""

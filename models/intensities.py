@@ -23,12 +23,15 @@ from numpy import inf
 from pydantic import Field
 
 from quotegrid.models.contract import AbstractIntensity, Offsets, log1p_ratio, markup_of, widened
+from quotegrid.models.dimensions import PER_PRICE, PER_TIME, PLAIN, PRICE
 from quotegrid.models.kinds import ByKind
 from quotegrid.models.numbers import NonNegative, Number, Positive
 from quotegrid.models.stable_ratios import log_sum_root, wright_omega
 from quotegrid.models.tabulated import Tabulated
 
-Rate = Annotated[NonNegative, Field(description="fills per time at offset 0; 0 for a side that never fills")]
+Rate = Annotated[
+    NonNegative, Field(description="fills per time at offset 0; 0 for a side that never fills"), PER_TIME
+]
 _KIND = frozenset({"kind"})
 _TAME = 200.0  # e^200 and its square are doubles, and 1 beside ξz/b·e^200 is rounding if ξz/b > 1e-70
 
@@ -40,7 +43,7 @@ class Exponential(AbstractIntensity):
 
     kind: Literal["exponential"] = "exponential"
     A: Rate
-    k: Annotated[Positive, Field(description="decay of the fill rate, per price")]
+    k: Annotated[Positive, Field(description="decay of the fill rate, per price"), PER_PRICE]
 
     def log_rate(self, offset: ArrayLike) -> Offsets:
         return jnp.log(self.A) - self.k * jnp.asarray(offset, float)
@@ -84,11 +87,11 @@ class Logistic(AbstractIntensity):
     static: ClassVar[frozenset[str]] = _KIND
 
     kind: Literal["logistic"] = "logistic"
-    A: Annotated[NonNegative, Field(description="requests per time; 0 for a side that never fills")]
+    A: Annotated[NonNegative, Field(description="requests per time; 0 for a side that never fills"), PER_TIME]
     a: Annotated[
-        Number, Field(description="half of the requests are filled at offset -a/b; no unit, any sign")
+        Number, Field(description="half of the requests are filled at offset -a/b; no unit, any sign"), PLAIN
     ]
-    b: Annotated[Positive, Field(description="decay of the fill probability, per price")]
+    b: Annotated[Positive, Field(description="decay of the fill probability, per price"), PER_PRICE]
 
     def log_rate(self, offset: ArrayLike) -> Offsets:
         return jnp.log(self.A) - jax.nn.softplus(self.a + self.b * jnp.asarray(offset, float))
@@ -157,8 +160,10 @@ class Power(AbstractIntensity):
 
     kind: Literal["power"] = "power"
     A: Rate
-    d: Annotated[Positive, Field(description="scale of the decay, price units; offsets stay above -d")]
-    k: Annotated[Positive, Field(description="exponent of the decay; at ξ = 0 it must be greater than 1")]
+    d: Annotated[Positive, Field(description="scale of the decay, price units; offsets stay above -d"), PRICE]
+    k: Annotated[
+        Positive, Field(description="exponent of the decay; at ξ = 0 it must be greater than 1"), PLAIN
+    ]
 
     def log_rate(self, offset: ArrayLike) -> Offsets:
         offset = jnp.asarray(offset, float)
@@ -237,7 +242,7 @@ class Linear(AbstractIntensity):
 
     kind: Literal["linear"] = "linear"
     A: Rate
-    d: Annotated[Positive, Field(description="the offset at which fills stop, price units")]
+    d: Annotated[Positive, Field(description="the offset at which fills stop, price units"), PRICE]
 
     def log_rate(self, offset: ArrayLike) -> Offsets:
         left = self.d - jnp.asarray(offset, float)

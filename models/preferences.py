@@ -16,7 +16,9 @@ from jaxtyping import Array, Float
 from pydantic import Field
 
 from quotegrid.models.contract import Block
+from quotegrid.models.dimensions import PER_CURRENCY, Dimension
 from quotegrid.models.faults import Fault
+from quotegrid.models.ingredients import Ingredient
 from quotegrid.models.kinds import ByKind
 from quotegrid.models.numbers import NonNegative, Positive
 
@@ -29,8 +31,8 @@ class Cara(Block):
     static: ClassVar[frozenset[str]] = frozenset({"kind"})
 
     kind: Literal["cara"] = "cara"
-    risk_aversion: Annotated[Positive, Field(description="γ, per currency")]
-    hamiltonian_risk_aversion: Annotated[NonNegative | None, _XI] = None
+    risk_aversion: Annotated[Positive, Field(description="γ, per currency"), PER_CURRENCY]
+    hamiltonian_risk_aversion: Annotated[NonNegative | None, _XI, PER_CURRENCY] = None
 
     def xi(self) -> Any:
         """ξ of the Hamiltonians, per currency."""
@@ -58,12 +60,15 @@ class MeanVariance(Block):
 
     kind: Literal["mean-variance"] = "mean-variance"
     risk_aversion: Annotated[
-        NonNegative | None, Field(description="γ of ½γσ²(q - target)², per currency")
+        NonNegative | None, Field(description="γ of ½γσ²(q - target)², per currency"), PER_CURRENCY
     ] = None
     running_penalty: Annotated[
-        NonNegative | None, Field(description="φ of φ(q - target)², currency per unit² and time")
+        NonNegative | None,
+        Field(description="φ of φ(q - target)², currency per unit² and time"),
+        Dimension("{currency} per unit² and {time}", price=1, time=-1, unit=-1),
+        Ingredient("inventory risk", off=0.0),
     ] = None
-    hamiltonian_risk_aversion: Annotated[NonNegative | None, _XI] = None
+    hamiltonian_risk_aversion: Annotated[NonNegative | None, _XI, PER_CURRENCY] = None
 
     def contradictions(self) -> Iterator[Fault]:
         if (self.risk_aversion is None) == (self.running_penalty is None):

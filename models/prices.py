@@ -14,7 +14,9 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from pydantic import Field
 
 from quotegrid.models.contract import Block, known
+from quotegrid.models.dimensions import PRICE, PRICE_PER_TIME, Dimension
 from quotegrid.models.faults import Fault
+from quotegrid.models.ingredients import Ingredient
 from quotegrid.models.kinds import ByKind
 from quotegrid.models.numbers import NonNegative, Number, Positive
 
@@ -31,10 +33,15 @@ class Brownian(Block):
     static: ClassVar[frozenset[str]] = _KIND
 
     kind: Literal["brownian"] = "brownian"
-    volatility: Annotated[NonNegative | None, _VOLATILITY] = None
-    drift: Annotated[Number, _DRIFT] = 0.0
-    carry: Annotated[Number, _CARRY] = 0.0
-    reference: Annotated[Positive | None, _REFERENCE] = None
+    volatility: Annotated[
+        NonNegative | None,
+        _VOLATILITY,
+        Dimension("{price} per √{time}", price=1, time=-0.5),
+        Ingredient("inventory risk", off=0.0),
+    ] = None
+    drift: Annotated[Number, _DRIFT, PRICE_PER_TIME, Ingredient("drift", off=0.0)] = 0.0
+    carry: Annotated[Number, _CARRY, PRICE_PER_TIME, Ingredient("drift", off=0.0)] = 0.0
+    reference: Annotated[Positive | None, _REFERENCE, PRICE] = None
 
 
 class Geometric(Block):

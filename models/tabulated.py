@@ -22,6 +22,7 @@ from numpy.polynomial import Polynomial
 from pydantic import Field
 
 from quotegrid.models.contract import AbstractIntensity, Offsets, known, markup_of, widened
+from quotegrid.models.dimensions import PER_TIME, PRICE, Dimension
 from quotegrid.models.faults import Fault
 from quotegrid.models.numbers import Numbers
 
@@ -99,12 +100,12 @@ class Tabulated(AbstractInterpolated):
     static: ClassVar[frozenset[str]] = frozenset({"kind"})
 
     kind: Literal["table"] = "table"
-    offset: Annotated[Numbers, Field(description="offsets of the knots, increasing, price units")]
-    log_rates: Numbers | None = Field(
-        default=None, alias="log_rate", description="ln of the fills per time at the knots, decreasing"
+    offset: Annotated[Numbers, Field(description="offsets of the knots, increasing, price units"), PRICE]
+    log_rates: Annotated[Numbers | None, Dimension("ln of fills per {time}", time=-1, logarithm=True)] = (
+        Field(default=None, alias="log_rate", description="ln of the fills per time at the knots, decreasing")
     )
     rate: Annotated[
-        Numbers | None, Field(description="fills per time at the knots, positive, decreasing")
+        Numbers | None, Field(description="fills per time at the knots, positive, decreasing"), PER_TIME
     ] = None
 
     def contradictions(self) -> Iterator[Fault]:
