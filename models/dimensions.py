@@ -10,7 +10,7 @@ the units of sensitivities, and the identities that all of them together must me
 from dataclasses import dataclass
 
 from quotegrid.models.contract import Block
-from quotegrid.models.paths import Place, mark_at, places
+from quotegrid.models.paths import Place, mark_at
 
 
 @dataclass(frozen=True)
@@ -38,19 +38,14 @@ UNITS = Dimension("units of the asset", unit=1)
 PLAIN = Dimension()
 
 
-def dimension_at(problem: Block, path: str) -> Dimension:
-    """The dimension of the number at a path.
+def dimension_of(problem: Block, place: Place) -> Dimension:
+    """The dimension of the number at a place (see `quotegrid.models.paths`).
 
     Raises:
-        ProblemError: no such path.
         LookupError: its field states none; say it beside the field.
     """
-    found = dimension_at_place(problem, places(problem, path)[0])
+    found = mark_at(problem, place, Dimension)
     if found is None:
-        raise LookupError(f"{path}: no dimension is stated for this field; add a Dimension beside it.")
+        field = ".".join(map(str, place))
+        raise LookupError(f"{field}: no dimension is stated for this field; add a Dimension beside it.")
     return found
-
-
-def dimension_at_place(problem: Block, place: Place) -> Dimension | None:
-    """The same for a place; None where the field states none."""
-    return mark_at(problem, place, Dimension)

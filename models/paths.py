@@ -51,7 +51,7 @@ def replace(problem: P, changes: Mapping[str, Any]) -> P:
         ProblemError: no such path, or a value that makes no valid problem.
     """
     for path, value in changes.items():
-        problem = _split_sides(problem, path)
+        problem = with_sides_apart(problem, path)
         for place in places(problem, path):
             problem = with_value(problem, place, value)
     return rebuilt(problem)
@@ -72,7 +72,13 @@ def scalar_paths(problem: Block) -> tuple[str, ...]:
     Not among them: numbers that are not set, counts (lots, sizes), which are structure, and `uncertainty`,
     which is about parameters.
     """
-    return tuple(path for path in _scalars(problem, "") if not path.startswith("uncertainty."))
+    return tuple(scalar_places(problem))
+
+
+def scalar_places(problem: Block) -> dict[str, Place]:
+    """The same paths, each with the place of its number."""
+    found = _scalars(problem, "", ())
+    return {path: place for path, place in found if not path.startswith("uncertainty.")}
 
 
 def places(problem: Block, path: str) -> tuple[Place, ...]:
@@ -196,8 +202,8 @@ def with_value(value: Any, place: Place, new: Any) -> Any:
     return FrozenTable({**value, str(step): new})
 
 
-def _split_sides(problem: P, path: str) -> P:
-    """The problem with a block for both sides split in two, where a path names one of its sides."""
+def with_sides_apart(problem: P, path: str) -> P:
+    """The problem with a block for both sides split in two where a path names one of its sides, unchecked."""
     parts = path.split(".")
     word = next((part for part in parts if "/" in part), None)
     if word is None:
@@ -208,8 +214,8 @@ def _split_sides(problem: P, path: str) -> P:
     return with_value(problem, place[:-1], (*flows[:index], *copies, *flows[index + 1 :]))
 
 
-def _scalars(value: Any, path: str) -> Iterator[str]:
-    """The paths of the numbers below a value that are leaves of the pytree."""
+def _scalars(value: Any, path: str, place: Place) -> Iterator[tuple[str, Place]]:
+    """The paths and places of the numbers below a value that are leaves of the pytree."""
     if isinstance(value, Block):
         for name in type(value).model_fields:
             child = getattr(value, name)
@@ -218,17 +224,18 @@ def _scalars(value: Any, path: str) -> Iterator[str]:
             key = type(value).key_of(name)
             if isinstance(child, tuple):
                 for index, element in enumerate(child):
-                    yield from _scalars(element, join(path, type(value).path_of(key, index, value)))
+                    below = join(path, type(value).path_of(key, index, value))
+                    yield from _scalars(element, below, (*place, name, index))
             else:
-                yield from _scalars(child, join(path, key))
+                yield from _scalars(child, join(path, key), (*place, name))
     elif isinstance(value, tuple):
         for index, child in enumerate(value):
-            yield from _scalars(child, join(path, str(index)))
+            yield from _scalars(child, join(path, str(index)), (*place, index))
     elif isinstance(value, Mapping):
         for key, child in value.items():
-            yield from _scalars(child, join(path, key))
+            yield from _scalars(child, join(path, key), (*place, key))
     else:
-        yield path
+        yield path, place
 
 
 def _error(path: str, sentence: str) -> ProblemError:

@@ -53,10 +53,15 @@ class MovingOutput(NamedTuple):
     d_bias: Float[Array, "tangent *state"]
     d_level: Float[Array, " tangent"]
     d_offsets: Float[Array, "tangent flow *state"]
-    later_bias: Float[Array, "*state"]  # ∂/∂τ
-    later_level: Float[Array, ""]
-    later_offsets: Float[Array, "flow *state"]
+    later: "Later"
     holds: Holds
+
+
+class Later(NamedTuple):
+    """First and, if wanted, second derivatives by the time to go, along a first axis."""
+
+    value: Float[Array, "order *state"]
+    offsets: Float[Array, "order flow *state"]
 
 
 def start_moving(moving: ChainTangents) -> Moving:
@@ -192,10 +197,28 @@ def moving_output(
         return policy.offsets, policy
 
     policy, d_offsets = tangents_of(offsets, moving, bias, d_bias)
-    pace = policy.operator[chain.target]
-    later = policy.operator - pace
-    followed = jax.jvp(lambda theta: greedy_policy(chain, theta).offsets, (bias,), (later,))[1]
-    return MovingOutput(bias, level, d_bias, d_level, d_offsets, later, pace, followed, holds(chain, policy))
+    later = _later(chain, bias, second=moving.second is not None)
+    return MovingOutput(bias, level, d_bias, d_level, d_offsets, later, holds(chain, policy))
+
+
+def _later(chain: ControlledChain, bias: Array, second: bool) -> Later:
+    """With ∂θ/∂τ = B: ∂²θ/∂τ² = L B, and the offsets by the chain rule."""
+
+    def found(theta: Array) -> tuple[Array, Array]:
+        policy = greedy_policy(chain, theta)
+        return policy.operator, policy.offsets
+
+    pace = greedy_policy(chain, bias).operator
+
+    def along_pace(theta: Array) -> tuple[Array, Array]:
+        return jax.jvp(found, (theta,), (pace,))[1]
+
+    bend, d_offsets = along_pace(bias)
+    if not second:
+        return Later(pace[None], d_offsets[None])
+    _, curved = jax.jvp(along_pace, (bias,), (pace,))[1]
+    _, followed = jax.jvp(found, (bias,), (bend,))[1]
+    return Later(jnp.stack([pace, bend]), jnp.stack([d_offsets, curved + followed]))
 
 
 def _ratio(error: Array, allowed: Array) -> Array:
