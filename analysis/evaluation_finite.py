@@ -4,10 +4,9 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from quotegrid.analysis.evaluation_march import Pieces, march_backward, march_forward
+from quotegrid.analysis.evaluation_march import Backward, Forward, Pieces, march_backward, march_forward
 from quotegrid.analysis.evaluation_result import Evaluation, heading, in_order, remarks
 from quotegrid.analysis.inventory_places import at_limits, flat_place, indicator, starting_place
 from quotegrid.analysis.policies import Policy
@@ -18,7 +17,6 @@ from quotegrid.solver.chain import ControlledChain
 from quotegrid.solver.discretise import discretise
 
 TOLERANCE = 1e-11  # of a time step, relative to each expectation
-_CHUNK = 32  # pieces of a horizon are padded to a multiple of this: one shape for many policies
 
 
 @jax.jit
@@ -32,18 +30,15 @@ def evaluate_finite(policy: Policy, problem: Problem, leaves: Problem, begin: tu
     chain, money = _built(leaves)
     nodes = np.array([0.0, duration]) if policy.times is None else policy.times
     length, first, last = _pieces(policy, nodes)
-    tolerance = jnp.asarray(TOLERANCE)
-    flat = jnp.asarray(indicator(chain.shape, flat_place(problem)))
-    back = march_backward(chain, money, _padded(length[::-1], last[::-1], first[::-1]), flat, tolerance)
-    begins = jnp.asarray(indicator(chain.shape, begin))
-    ahead = march_forward(chain, money, _padded(length, first, last), begins, tolerance)
-    if not (bool(back.sound) and bool(ahead.sound)):
+    flat, begins = indicator(chain.shape, flat_place(problem)), indicator(chain.shape, begin)
+    back = march_backward(chain, money, Pieces(length[::-1], last[::-1], first[::-1]), flat, TOLERANCE)
+    ahead = march_forward(chain, money, Pieces(length, first, last), begins, TOLERANCE)
+    if not (back.sound and ahead.sound):
         raise PolicyError(
             f"the policy {policy.name!r} could not be followed through the horizon: its quotes move too fast "
             "or its fill rates leave the range of double precision; bound its offsets (clamped)."
         )
-    found = jax.tree.map(np.asarray, (back, ahead))
-    return _finite_evaluation(policy, problem, leaves, chain, *found, begin, duration)
+    return _finite_evaluation(policy, problem, leaves, chain, back, ahead, begin, duration)
 
 
 def _finite_evaluation(
@@ -51,8 +46,8 @@ def _finite_evaluation(
     problem: Problem,
     leaves: Problem,
     chain: ControlledChain,
-    back: Any,  # Backward and Forward, in NumPy
-    ahead: Any,
+    back: Backward,
+    ahead: Forward,
     begin: tuple[int, ...],
     duration: float,
 ) -> Evaluation:
@@ -61,16 +56,16 @@ def _finite_evaluation(
     parts = {part: float(x) for part, x in ahead.earned.items()}
     if np.any(terminal != 0.0):
         parts["liquidation"] = float(np.sum(ahead.distribution[-1] * terminal))
-    pnl, forward_pnl = float(back.wealth[-1][begin]), sum(parts.values())
+    pnl, forward_pnl = float(back.wealth[begin]), sum(parts.values())
     occupation = ahead.occupation / duration
     limits = at_limits(problem, final.shape)
-    worth = float(back.value[-1][begin])
+    worth = float(back.value[begin])
     error = max(abs(pnl - forward_pnl), float(back.error[0][begin]), float(back.error[1][begin]))
     return Evaluation(
         **heading(policy.name, problem, begin),
         duration=duration,
         pnl=pnl,
-        pnl_variance=float(back.variance[-1][begin]) if problem.volatility_is_known() else None,
+        pnl_variance=float(back.variance[begin]) if problem.volatility_is_known() else None,
         parts=in_order(parts),
         risk_cost=float(ahead.risk_cost),
         certainty_equivalent=worth,
@@ -80,9 +75,9 @@ def _finite_evaluation(
         distribution=np.maximum(occupation, 0.0),
         final_distribution=final,
         time_at_limits=float(np.sum(occupation[limits])),
-        time_to_flat=back.time_to_flat[-1],
+        time_to_flat=back.time_to_flat,
         half_life=(np.nan,) * len(begin),
-        value=back.value[-1],
+        value=back.value,
         error=error,
         notes=(*policy.notes, *remarks(problem)),
         _over_time=partial(_finite_over_time, policy, problem, leaves),
@@ -98,16 +93,6 @@ def _pieces(policy: Policy, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
     held = policy.times is None or policy.between_times == "previous"
     last = first if held else np.moveaxis(policy.at(nodes[1:]), -1, 1)
     return np.diff(nodes), first, last
-
-
-def _padded(length: np.ndarray, first: np.ndarray, last: np.ndarray) -> Pieces:
-    """Pieces to march through; those of no length at the end change nothing, and make one shape of many."""
-    more = -len(length) % _CHUNK
-
-    def longer(array: Any) -> Any:
-        return jnp.asarray(np.pad(array, ((0, more), *((0, 0),) * (array.ndim - 1)), mode="edge"))
-
-    return Pieces(jnp.asarray(np.pad(length, (0, more))), longer(first), longer(last))
 
 
 def _finite_over_time(
@@ -138,9 +123,8 @@ def _distribution(
         begins = indicator(chain.shape, starting_place(problem, start))
         found = [begins]
         if len(nodes) > 1:
-            pieces = _padded(*_pieces(policy, nodes))
-            ahead = march_forward(chain, money, pieces, jnp.asarray(begins), jnp.asarray(TOLERANCE))
-            found.extend(np.maximum(np.asarray(ahead.distribution)[: len(nodes) - 1], 0.0))
+            ahead = march_forward(chain, money, Pieces(*_pieces(policy, nodes)), begins, TOLERANCE)
+            found.extend(np.maximum(ahead.distribution, 0.0))
     return np.stack(found)[np.searchsorted(nodes, times)]
 
 

@@ -16,12 +16,13 @@ leads to hardly count.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from quotegrid.solver.account import Account
 from quotegrid.solver.chain import ControlledChain
@@ -35,40 +36,41 @@ _SAFETY, _SHRINK, _GROW = 0.9, 0.1, 6.0
 _COUNTS = np.arange(1, ORDER + 1)
 _BEST = extrapolation_weights(_COUNTS.tolist())
 _DIFFERENCE = _BEST - np.concatenate([[0.0], extrapolation_weights(_COUNTS[1:].tolist())])
-_SHORTEST = 1e-9  # of the horizon: the first step at least (implicit steps are safe at any rate)
+_CHUNK = 32  # pieces of a compiled call: one shape for policies of any number of times
+_OPENING = 1e-6  # of the horizon: the first step tried
 _ROUNDING = 4e-13  # relative: what the extrapolation weights make of rounding
 
 
 class Pieces(NamedTuple):
     """The policy between its times, in the order of the march: offsets linear from `first` to `last`."""
 
-    length: Float[Array, " piece"]  # time; 0 for padding
-    first: Float[Array, "piece flow *state"]  # price units, NaN where off
-    last: Float[Array, "piece flow *state"]
+    length: Any  # [piece], time
+    first: Any  # [piece, flow, *state], price units, NaN where off
+    last: Any  # [piece, flow, *state]
 
 
 class Backward(NamedTuple):
-    """Expectations at the end of each piece; currency, currency², time."""
+    """Expectations at the end of the last piece; currency, currency², time; NumPy."""
 
-    value: Float[Array, "piece *state"]  # θ
-    wealth: Float[Array, "piece *state"]  # m
-    variance: Float[Array, "piece *state"]  # s
-    time_to_flat: Float[Array, "piece *state"]  # f
-    error: Float[Array, "4 *state"]  # estimated errors of the four at the end of the last piece
-    steps: Array
-    sound: Bool[Array, ""]
+    value: Float[np.ndarray, "*state"]  # θ
+    wealth: Float[np.ndarray, "*state"]  # m
+    variance: Float[np.ndarray, "*state"]  # s
+    time_to_flat: Float[np.ndarray, "*state"]  # f
+    error: Float[np.ndarray, "4 *state"]  # estimated errors of the four
+    steps: int
+    sound: bool
 
 
 class Forward(NamedTuple):
-    """The distribution at the end of each piece, and integrals over the horizon."""
+    """The distribution at the end of each piece, and integrals over the horizon; NumPy."""
 
-    distribution: Float[Array, "piece *state"]
-    occupation: Float[Array, "*state"]  # ∫ p dt, time
-    earned: dict[str, Float[Array, ""]]  # currency
-    risk_cost: Float[Array, ""]  # currency
-    fills: Float[Array, " move"]  # expected numbers
-    steps: Array
-    sound: Bool[Array, ""]
+    distribution: Float[np.ndarray, "piece *state"]
+    occupation: Float[np.ndarray, "*state"]  # ∫ p dt, time
+    earned: dict[str, float]  # currency
+    risk_cost: float  # currency
+    fills: Float[np.ndarray, " move"]  # expected numbers
+    steps: int
+    sound: bool
 
 
 class _March(NamedTuple):
@@ -80,18 +82,97 @@ class _March(NamedTuple):
     sound: Array
 
 
-@jax.jit
 def march_backward(
     chain: ControlledChain,
     money: Account,
     pieces: Pieces,
-    flat: Float[Array, "*state"],
-    tolerance: Float[Array, ""],
+    flat: Float[np.ndarray, "*state"],
+    tolerance: float,
 ) -> Backward:
-    """From the end to the start: `pieces` in the order of time to go; `tolerance` per step, relative."""
+    """From the end to the start: `pieces` in the order of time to go; `tolerance` per step, relative.
+
+    Runs with double precision on.
+    """
+    terminal, nothing = np.asarray(chain.terminal), np.zeros(chain.shape)
+    start = np.stack([terminal, terminal, nothing, nothing])
+    march, _ = _through_chunks(
+        partial(_backward_chunk, jnp.asarray(flat)), chain, money, pieces, start, tolerance
+    )
+    theta, wealth, variance, clock = np.asarray(march.state)
+    error = np.asarray(march.error)
+    return Backward(theta, wealth, variance, clock, error, int(march.steps), bool(march.sound))
+
+
+def march_forward(
+    chain: ControlledChain,
+    money: Account,
+    pieces: Pieces,
+    start: Float[np.ndarray, "*state"],
+    tolerance: float,
+) -> Forward:
+    """From a distribution at the start to the end: `pieces` in calendar time.
+
+    Runs with double precision on.
+    """
+    count = start.size
+    parts = sorted({*money.holding, *money.level})
+    sums = np.zeros(len(parts) + 1 + len(chain.shifts))
+    begin = np.concatenate([start.reshape(-1), np.zeros(count), sums])
+    march, outputs = _through_chunks(_forward_chunk, chain, money, pieces, begin, tolerance)
+    final = np.asarray(march.state)
+    sums = final[2 * count :]
+    return Forward(
+        outputs[:, :count].reshape(-1, *chain.shape),
+        final[count : 2 * count].reshape(chain.shape),
+        {part: float(sums[place]) for place, part in enumerate(parts)},
+        float(sums[len(parts)]),
+        sums[len(parts) + 1 :],
+        int(march.steps),
+        bool(march.sound),
+    )
+
+
+def _through_chunks(
+    advance: Callable[..., tuple[_March, Array]],
+    chain: ControlledChain,
+    money: Account,
+    pieces: Pieces,
+    start: np.ndarray,
+    tolerance: float,
+) -> tuple[_March, np.ndarray]:
+    """Advance `start` through all pieces; the march at the end, and the state at the end of each piece."""
+    count, whole = len(pieces.length), float(np.sum(pieces.length))
+    more = -count % _CHUNK  # pieces of no length, which change nothing
+
+    def longer(array: np.ndarray) -> np.ndarray:
+        return np.pad(array, ((0, more), *((0, 0),) * (array.ndim - 1)), mode="edge")
+
+    whole_pieces = Pieces(np.pad(pieces.length, (0, more)), longer(pieces.first), longer(pieces.last))
+    state = jnp.asarray(start)
+    march = _March(
+        state,
+        jnp.zeros(()),
+        jnp.asarray(_OPENING * whole),
+        jnp.zeros(state.shape),
+        jnp.zeros((), int),
+        jnp.ones((), bool),
+    )
+    limits = jnp.asarray([tolerance, whole])
+    found = []
+    for begin in range(0, count + more, _CHUNK):
+        chunk = Pieces(*(jnp.asarray(array[begin : begin + _CHUNK]) for array in whole_pieces))
+        march, outputs = advance(chain, money, chunk, march, limits)
+        found.append(np.asarray(outputs))
+        if not bool(march.sound):
+            break
+    return march, np.concatenate(found)[:count]
+
+
+@jax.jit
+def _backward_chunk(
+    flat: Array, chain: ControlledChain, money: Account, pieces: Pieces, march: _March, limits: Array
+) -> tuple[_March, Array]:
     off = 1.0 - flat
-    terminal = chain.terminal
-    start = jnp.stack([terminal, terminal, jnp.zeros(chain.shape), jnp.zeros(chain.shape)])
     floor = jnp.stack([chain.value_scale, chain.value_scale, jnp.zeros(()), jnp.zeros(())])
 
     def small_step(policy: PolicyChain, state: Array, eta: Array) -> Array:
@@ -118,28 +199,18 @@ def march_backward(
     def scales(state: Array) -> Array:
         return jnp.maximum(jnp.max(jnp.abs(state.reshape(4, -1)), axis=1), floor)
 
-    final, outputs = _march(chain, money, pieces, start, small_step, carried, scales, tolerance)
-    theta, wealth, variance, clock = (outputs[:, row] for row in range(4))
-    return Backward(theta, wealth, variance, clock, final.error, final.steps, final.sound)
+    return _march(chain, money, pieces, march, small_step, carried, scales, limits)
 
 
 @jax.jit
-def march_forward(
-    chain: ControlledChain,
-    money: Account,
-    pieces: Pieces,
-    start: Float[Array, "*state"],
-    tolerance: Float[Array, ""],
-) -> Forward:
-    """From a distribution at the start to the end: `pieces` in calendar time."""
-    count = int(np.prod(chain.shape))
-    example = policy_chain(chain, money, pieces.first[0])
-    parts = tuple(sorted(example.earned))
-    moves = example.rates.shape[0]
-    # rows of one state vector: p, ∫p, parts and risk cost (padded to one length each by being scalars)
-    groups = np.concatenate(
-        [np.zeros(count), np.full(count, 1), np.full(len(parts) + 1, 2), np.full(moves, 3)]
-    ).astype(int)
+def _forward_chunk(
+    chain: ControlledChain, money: Account, pieces: Pieces, march: _March, limits: Array
+) -> tuple[_March, Array]:
+    """The state: p, ∫p dt, then the sums of each part, of the risk cost and of each flow's fills."""
+    count, moves = int(np.prod(chain.shape)), len(chain.shifts)
+    parts = sorted({*money.holding, *money.level})
+    lengths = (count, count, len(parts) + 1, moves)
+    groups = np.repeat(np.arange(4), lengths)
 
     def small_step(policy: PolicyChain, state: Array, eta: Array) -> Array:
         p = state[:count].reshape(chain.shape)
@@ -153,51 +224,34 @@ def march_forward(
         gained = jnp.concatenate([p.reshape(-1), jnp.stack(sums), fills])
         return jnp.concatenate([p.reshape(-1), state[count:] + eta * gained])
 
-    def scales(state: Array) -> Array:
-        size = jax.ops.segment_max(jnp.abs(state), groups, 4)
-        return size[groups]
+    def carried(policy: PolicyChain, state: Array, errors: Array, length: Array) -> Array:
+        return errors
 
-    begin = jnp.concatenate([start.reshape(-1), jnp.zeros(count + len(parts) + 1 + moves)])
-    final, outputs = _march(
-        chain,
-        money,
-        pieces,
-        begin,
-        small_step,
-        lambda policy, state, errors, length: errors,
-        scales,
-        tolerance,
-    )
-    sums = final.state[2 * count :]
-    return Forward(
-        outputs[:, :count].reshape(-1, *chain.shape),
-        final.state[count : 2 * count].reshape(chain.shape),
-        {part: sums[place] for place, part in enumerate(parts)},
-        sums[len(parts)],
-        sums[len(parts) + 1 :],
-        final.steps,
-        final.sound,
-    )
+    def scales(state: Array) -> Array:
+        return jax.ops.segment_max(jnp.abs(state), groups, 4)[groups]
+
+    return _march(chain, money, pieces, march, small_step, carried, scales, limits)
 
 
 def _march(
     chain: ControlledChain,
     money: Account,
     pieces: Pieces,
-    start: Array,
+    march: _March,
     small_step: Callable[[PolicyChain, Array, Array], Array],
     carried: Callable[[PolicyChain, Array, Array, Array], Array],
     scales: Callable[[Array], Array],
-    tolerance: Array,
+    limits: Array,
 ) -> tuple[_March, Array]:
-    """Advance `start` through the pieces; the state at the end of each.
+    """Advance the march through the pieces; the state at the end of each.
 
-    `small_step` takes the chain at its end, a state and a length; `carried` what errors become over a big
-    step; `scales` what they are measured against, one number for each first index of the state.
+    `small_step` takes the chain at its end, a state and a length; `carried` says what errors become over a
+    big step; `scales` what they are measured against, one number for each first index of the state; `limits`
+    are the tolerance and the length of the horizon.
     """
     best, difference = jnp.asarray(_BEST), jnp.asarray(_DIFFERENCE)
     lanes = jnp.asarray(_COUNTS, float)
-    rank, whole = start.ndim, jnp.sum(pieces.length)
+    rank, (tolerance, whole) = march.state.ndim, limits
 
     def big_step(state: Array, piece: Pieces, at: Array, length: Array) -> tuple[Array, Array]:
         """The state's increment and its estimated error, entry by entry."""
@@ -256,10 +310,4 @@ def _march(
         )
         return march, march.state
 
-    first = policy_chain(chain, money, pieces.first[0])
-    activity = jnp.max(jnp.sum(first.rates, axis=0), initial=0.0)
-    opening = jnp.maximum(jnp.where(activity > 0.0, 0.1 / activity, whole), _SHORTEST * whole)
-    march = _March(
-        start, jnp.zeros(()), opening, jnp.zeros(start.shape), jnp.zeros((), int), jnp.ones((), bool)
-    )
     return jax.lax.scan(through, march, pieces)

@@ -19,7 +19,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from quotegrid.solver.chain import destination
 from quotegrid.solver.linear_systems import (
     factorise,
     factorise_passage,
@@ -59,10 +58,7 @@ def stationary_distribution(
     chain: PolicyChain, factors: Any, reference: Float[Array, "*state"]
 ) -> Float[Array, "*state"]:
     """π, from the time spent at each state between two visits of the reference state."""
-    leaving = jnp.zeros(chain.shape)
-    for rate, shift in zip(chain.rates, chain.shifts, strict=True):
-        (arriving,) = jax.linear_transpose(lambda x, s=shift: destination(x, s), rate)(reference * rate)
-        leaving = leaving + arriving
+    (leaving,) = jax.linear_transpose(chain.after, reference)(reference[None] * chain.rates)
     transposed = jax.linear_transpose(lambda right: solve_factored(factors, right), reference)
     (occupied,) = transposed(leaving * (1.0 - reference))
     weights = reference + occupied * (1.0 - reference)
@@ -128,7 +124,7 @@ def evaluate_stationary(
 
 def time_to(chain: PolicyChain, flat: Float[Array, "*state"]) -> Float[Array, "*state"]:
     """The mean time until a state where `flat` is 1."""
-    arriving = jnp.stack([destination(flat, shift) for shift in chain.shifts])
+    arriving = chain.after(flat)
     off = 1.0 - flat
     killing = jnp.where(flat > 0.0, 1.0, jnp.sum(chain.rates * arriving, axis=0))
     factors = factorise(chain.rates * off[None] * (1.0 - arriving), chain.shifts, killing)

@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Float, Int
 
 from quotegrid.models.contract import phi1
 from quotegrid.solver.account import Account
-from quotegrid.solver.chain import ControlledChain, Shift, destination, in_problem_order, stays_inside
+from quotegrid.solver.chain import ControlledChain, Shift, in_problem_order, stays_inside
 
 
 @jax.tree_util.register_dataclass
@@ -56,9 +57,13 @@ class PolicyChain:
         """What is earned on average, all parts, currency per time."""
         return sum(self.earned.values(), jnp.zeros(self.shape))
 
+    def after(self, h: Float[Array, "*state"]) -> Float[Array, "move *state"]:
+        """h(j_m); the edge's value where the move would leave the lattice. One gather: moves may be many."""
+        return h.reshape(-1)[_destinations(self.shape, self.shifts)]
+
     def differences(self, h: Float[Array, "*state"]) -> Float[Array, "move *state"]:
         """h(j_m) - h(i)."""
-        return jnp.stack([destination(h, shift) - h for shift in self.shifts])
+        return self.after(h) - h[None]
 
     def generate(self, h: Float[Array, "*state"]) -> Float[Array, "*state"]:
         """(L h)(i) = Σ_m r_m (h(j_m) - h(i))."""
@@ -75,6 +80,16 @@ class PolicyChain:
         tilt = jnp.where(self.rates > 0.0, -self.xi * moved, 0.0)
         worth = self.weight * self.rates * moved * phi1(tilt)
         return self.reward + jnp.sum(worth, axis=0), self.weight * self.rates * jnp.exp(tilt)
+
+
+def _destinations(shape: tuple[int, ...], shifts: tuple[Shift, ...]) -> Int[np.ndarray, "move *state"]:
+    """The position of the state after each move, in row-major order."""
+    places = np.indices(shape)
+    ends = [
+        [np.clip(at + step, 0, length - 1) for at, step, length in zip(places, shift, shape, strict=True)]
+        for shift in shifts
+    ]
+    return np.stack([np.ravel_multi_index(tuple(end), shape) for end in ends])
 
 
 def fill_rates(chain: ControlledChain, offsets: Float[Array, "flow *state"]) -> Float[Array, "flow *state"]:

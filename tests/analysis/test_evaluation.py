@@ -231,26 +231,28 @@ def test_the_distribution_over_time_is_the_matrix_exponential() -> None:
 def test_the_optimum_evaluates_to_itself_and_everything_else_to_less(
     preferences: dict, horizon: dict
 ) -> None:
-    problem = parse_problem(tree_of(preferences, horizon)).problem
+    problem = parse_problem(tree_of(preferences, horizon, flow=LADDER[:1])).problem
     best = solve(problem)
     found = evaluate(best, problem)
     assert found.regret is not None and abs(found.regret) <= EXACT * abs(found.certainty_equivalent)
     close(found.value, best.value)
-    worse = evaluate(crooked(), problem, optimum=best)
+    worse = evaluate(crooked()[:, :2], problem, optimum=best)
     assert worse.regret is not None and worse.regret > 1e-3
 
 
 def test_quotes_seen_late_lose_more_the_later() -> None:
     """With a refresh at once the doubled chain is the chain; the twin of the doubled chain agrees."""
-    tree = tree_of(CARA, flow=LADDER[:1])
+    limit = 2
+    tree = tree_of(CARA, flow=LADDER[:1], inventory={"max": limit})
     problem = parse_problem(tree).problem
-    offset = crooked()[:, :2]
+    offset = crooked()[LIMIT - limit : LIMIT + limit + 1, :2].copy()
+    offset[-1, 0] = offset[0, 1] = np.nan
     policy = policy_of(offset, problem)
     fresh = evaluate(policy, problem, optimum=False)
     at_once = evaluate(stale(policy, mean_delay=1e-7), problem, optimum=False)
     close(at_once.certainty_equivalent, fresh.certainty_equivalent, 1e-5)
     late = evaluate(stale(policy, mean_delay=2.0), problem, optimum=False)
-    states = 2 * LIMIT + 1
+    states = 2 * limit + 1
     size = states * states
     L = np.zeros((size, size))
     pnl = np.zeros(size)
