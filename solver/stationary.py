@@ -34,9 +34,8 @@ class StationaryResult(NamedTuple):
 def solve_stationary(problem: Problem, numerics: Numerics) -> StationaryResult:
     """Policy iteration for `problem` (leaves float64); runs with double precision on."""
     ergodic = problem.horizon.kind == "ergodic"
-    found = jax.tree.map(
-        np.asarray, _kernel(problem, jnp.asarray(numerics.tolerance, float), ergodic=ergodic)
-    )
+    tolerance = jax.device_put(np.float64(numerics.tolerance))
+    found = jax.tree.map(np.asarray, _kernel(problem, tolerance, ergodic=ergodic))
     return _result(problem, found, ergodic)
 
 
@@ -47,9 +46,8 @@ def solve_stationary_lanes(
     there may be more than problems.
     """
     ergodic = problems[0].horizon.kind == "ergodic"
-    found = jax.tree.map(
-        np.asarray, _lanes_kernel(lanes, jnp.asarray(numerics.tolerance, float), ergodic=ergodic)
-    )
+    tolerance = jax.device_put(np.float64(numerics.tolerance))
+    found = jax.tree.map(np.asarray, _lanes_kernel(lanes, tolerance, ergodic=ergodic))
     return [
         _result(problem, jax.tree.map(lambda x, lane=lane: x[lane], found), ergodic)
         for lane, problem in enumerate(problems)

@@ -54,8 +54,8 @@ def test_solve_writes_a_table_and_reports(solved_example) -> None:
 
 def test_solve_keeps_compiled_code_in_the_users_cache(solved_example) -> None:
     output, _ = solved_example
-    kept = list((output.parent / "cache" / "quotegrid" / "jax").iterdir())
-    assert kept
+    kept = (output.parent / "cache" / "quotegrid" / "jax" / "quotegrid-kernels").glob("*/kernel-*")
+    assert len(list(kept)) == 1
 
 
 def test_report_fits_a_screen(solved_example) -> None:
@@ -213,6 +213,29 @@ def test_a_bug_is_not_called_bad_input(table_file: Path, capsys, monkeypatch) ->
     monkeypatch.setattr("quotegrid.table_files.read_table", lambda path: float(np.ones(2)))
     assert run(["show", str(table_file)]) == 2
     assert capsys.readouterr().err.startswith("quotegrid: internal error, TypeError: ")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_output_that_cannot_be_written_is_bad_input() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "quotegrid", "example", "glft-2013"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert (done.returncode, done.stderr) == (2, "quotegrid: No space left on device.\n")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    words = [sys.executable, "-m", "quotegrid", "schema"]
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, env=buffered) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
 
 
 def test_debug_shows_the_traceback() -> None:
