@@ -228,7 +228,7 @@ def test_output_that_cannot_be_written_is_bad_input() -> None:
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
-    words = [sys.executable, "-m", "quotegrid", "schema"]
+    words = [sys.executable, "-m", "quotegrid", "example"]  # less than a buffer
     buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
     pipe = subprocess.PIPE
     with subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, env=buffered) as process:
