@@ -78,6 +78,48 @@ class Sensitivities:
         return self.relative(self.gain) / self.solution.gain
 
 
+@dataclass(frozen=True)
+class Moves:
+    """What a relative change does, x ∂/∂x, a row each; the numbers of a list move in one proportion."""
+
+    names: tuple[str, ...]  # paths of numbers and of lists, without those that are 0
+    now: tuple[str, ...]  # the number with its unit, or how many there are in the list
+    value: Float[np.ndarray, "row *time_and_state"]  # currency
+    offset: Float[np.ndarray, "row *time_and_state flow"]  # price; NaN where a flow is off
+    gain: Float[np.ndarray, " row"] | None  # currency per time
+
+    def strongest_first(self, *at: int) -> list[int]:
+        """Rows that move something, those first that move the quotes most, at some place of the first axes of
+        the solution or, without one, on the average.
+        """
+        moves = np.nan_to_num(self.offset[(slice(None), *at)]).reshape(len(self.names), -1)
+        size = np.sqrt(np.mean(moves**2, axis=1)) if moves.shape[1] else np.zeros(len(moves))
+        moving = np.any(np.nan_to_num(self.value).reshape(len(self.names), -1), axis=1) | (size > 0.0)
+        return [int(row) for row in np.argsort(-size, kind="stable") if moving[row]]
+
+
+def moves_of(found: Sensitivities) -> Moves:
+    """The relative moves of all parameters that are not 0, lists taken together."""
+    groups: dict[str, list[int]] = {}
+    for row, path in enumerate(found.parameters):
+        head, _, last = path.rpartition(".")
+        if np.isfinite(found.values[row]) and found.values[row] != 0.0:
+            groups.setdefault(head if last.isdecimal() else path, []).append(row)
+
+    def summed(quantity: np.ndarray) -> np.ndarray:
+        each = found.relative(quantity)
+        return np.stack([each[rows].sum(axis=0) for rows in groups.values()] or [each[:0].sum(axis=0)])
+
+    now = tuple(
+        f"{found.values[rows[0]]:.4g} {found.units[rows[0]]}".removesuffix(" 1")
+        if path in found.parameters
+        else f"{len(rows)} numbers"
+        for path, rows in groups.items()
+    )
+    gain = None if found.gain is None else summed(found.gain)
+    return Moves(tuple(groups), now, summed(found.value), summed(found.offset), gain)
+
+
 def sensitivities(
     problem: Problem,
     *,

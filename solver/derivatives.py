@@ -69,13 +69,13 @@ def stationary_derivatives(
     found = _stationary(problem, unit_directions(problem, numbers), *start, ergodic=ergodic, second=second)
     first, bends, holds = jax.tree.map(np.asarray, found)
 
-    def parts(tangents: Tangents | None) -> tuple[Any, Any, Any]:
+    def parts(tangents: Any) -> tuple[Any, Any, Any]:
         if tangents is None:
             return None, None, None
         level = tangents.level.reshape((-1,) + (1,) * value.ndim)
         return tangents.bias + level, np.moveaxis(tangents.offsets, 1, -1), tangents.gain if ergodic else None
 
-    return Derivatives(*parts(first), *parts(bends), *(np.moveaxis(x, 0, -1) for x in holds))
+    return Derivatives(*parts(first), *parts(bends), *(np.moveaxis(np.asarray(x), 0, -1) for x in holds))
 
 
 @kernel
@@ -141,16 +141,16 @@ def _assembled(
     for places, found in pieces:
         level = found.d_level.reshape(*found.d_level.shape, *(1,) * len(shape))
         value = (found.d_bias + level).reshape(-1, orders, len(places), *shape)
-        values[:, places] = np.moveaxis(value, 0, 2)
+        values[:, places] = np.moveaxis(np.asarray(value), 0, 2)
         own = found.d_offsets.reshape(-1, orders, len(places), *found.d_offsets.shape[2:])
-        offsets[:, places] = np.moveaxis(own, 0, 2)
+        offsets[:, places] = np.moveaxis(np.asarray(own), 0, 2)
     ends = np.asarray(directions.horizon.duration)  # type: ignore[union-attr]
     for order in range(orders):
         by_end = (ends ** (order + 1)).reshape(-1, *(1,) * (values.ndim - 2))
         values[order] += by_end * common.later.value[None, :, order]
         offsets[order] += by_end[..., None] * common.later.offsets[None, :, order]
     values, offsets = values[:, :, ::-1], np.moveaxis(offsets, 3, -1)[:, :, ::-1]
-    held, kinked = (np.moveaxis(x, 1, -1)[::-1] for x in common.holds)
+    held, kinked = (np.moveaxis(np.asarray(x), 1, -1)[::-1] for x in common.holds)
     bends = (values[1], offsets[1]) if second else (None, None)
     return Derivatives(values[0], offsets[0], None, *bends, None, held, kinked)
 
