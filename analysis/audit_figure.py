@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from quotegrid.analysis.audit import Audit, AuditRow
 
 _COLOURS = ("#1b6ca8", "#c1432e", "#3a8f4d", "#8a5ab0", "#c98a1b", "#4aa3a2", "#7b6d5d", "#b04f83")
+_DASHES = ("-", "--", "-.", (0, (1, 1.2)))  # where two formulas agree, both are seen
 _HANDLED, _OWN = "#9a9a9a", "#222222"
 _NOTHING = 1e-9  # of the optimum: a loss below it is drawn as none
 
@@ -59,9 +60,9 @@ def _draw_quotes(axes: Axes, audit: "Audit", rows: list["AuditRow"], colours: di
     lots = best.inventories[0]
     bid, ask = _smallest(audit.problem, 1), _smallest(audit.problem, -1)
     reach = 0.0
-    for row in rows:
-        if row.policy is None or row.kind == "handling":
-            continue
+    shown = [row for row in rows if row.policy is not None and row.kind != "handling"]
+    for number, row in enumerate(shown):
+        assert row.policy is not None
         optimum = row.kind == "optimum"
         for flow, sign in ((bid, -1.0), (ask, 1.0)):
             if flow is None:
@@ -73,8 +74,9 @@ def _draw_quotes(axes: Axes, audit: "Audit", rows: list["AuditRow"], colours: di
                 lots,
                 line,
                 color=INK if optimum else colours[row.name],
-                linewidth=2.6 if optimum else 1.3,
-                zorder=3 if optimum else 2,
+                linewidth=2.6 if optimum else 1.4,
+                linestyle="-" if optimum else _DASHES[number % len(_DASHES)],
+                zorder=2 if optimum else 3,
                 label=row.name if flow == (bid if bid is not None else ask) else None,
             )
     axes.axhline(0.0, color=INK, linewidth=0.8)

@@ -105,6 +105,34 @@ class Evaluation:
         """P(|inventory| > lots) of one asset."""
         return float(np.sum(self.marginal(asset)[np.abs(self.inventories[asset]) > lots + 1e-9]))
 
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain JSON; amounts as they are here (`per` says per what), null where not known."""
+        per = {"ergodic": self.time_unit, "discounted": "total", "finite": "horizon"}[self.horizon]
+        found: dict[str, Any] = {
+            "policy": self.policy,
+            "horizon": self.horizon,
+            "money": self.money,
+            "per": per,
+            "start": list(self.start),
+        }
+        for name in ("certainty_equivalent", "optimum", "regret", "regret_per_hour", "pnl", "pnl_variance"):
+            found[name] = getattr(self, name)
+        return {
+            **found,
+            "parts": self.parts,
+            "risk_cost": self.risk_cost,
+            "fills": self.fills,
+            "inventories": [axis.tolist() for axis in self.inventories],
+            "distribution": self.distribution.tolist(),
+            "inventory_mean": list(self.inventory_mean),
+            "inventory_deviation": list(self.inventory_deviation),
+            "half_life": [None if np.isnan(x) else x for x in self.half_life],
+            "time_at_limits": self.time_at_limits,
+            "time_to_flat": [x if np.isfinite(x) else None for x in self.time_to_flat.reshape(-1).tolist()],
+            "error": self.error,
+            "notes": list(self.notes),
+        }
+
     def distribution_at(
         self, times: Sequence[float], start: float | Sequence[float] | None = None
     ) -> Float[np.ndarray, "time *state"]:

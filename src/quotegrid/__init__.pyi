@@ -1,6 +1,21 @@
 """The public names, as type checkers see them; `__init__.py` loads each when it is first used."""
 
+from quotegrid.analysis.audit import Audit as Audit
+from quotegrid.analysis.audit import audit as audit
+from quotegrid.analysis.evaluation import evaluate as evaluate
+from quotegrid.analysis.evaluation_result import Evaluation as Evaluation
 from quotegrid.analysis.figures import policy_figure as policy_figure
+from quotegrid.analysis.policies import Policy as Policy
+from quotegrid.analysis.policies import as_float32 as as_float32
+from quotegrid.analysis.policies import clamped as clamped
+from quotegrid.analysis.policies import interpolated as interpolated
+from quotegrid.analysis.policies import policy_of as policy_of
+from quotegrid.analysis.policies import rounded_to_ticks as rounded_to_ticks
+from quotegrid.analysis.policies import stale as stale
+from quotegrid.analysis.policy_faults import PolicyError as PolicyError
+from quotegrid.analysis.preference_choice import InfeasibleTarget as InfeasibleTarget
+from quotegrid.analysis.preference_choice import PreferenceChoice as PreferenceChoice
+from quotegrid.analysis.preference_choice import choose_preference as choose_preference
 from quotegrid.models.assets import Asset as Asset
 from quotegrid.models.assets import Inventory as Inventory
 from quotegrid.models.assets import Market as Market

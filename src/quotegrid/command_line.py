@@ -1,4 +1,5 @@
-"""The command line: `quotegrid solve`, `show`, `quote`, `verify`, `calibrate`, `example`, `schema`.
+"""The command line: `quotegrid solve`, `show`, `quote`, `verify`, `evaluate`, `audit`, `choose`, `calibrate`,
+`example`, `schema`.
 
 Each command imports what it needs when it runs, so that reading a table never loads JAX, and `quote` loads
 little more than NumPy. Exit codes: 0 done, 1 the answer is no (not converged, verification failed), 2 bad
@@ -40,6 +41,10 @@ def picture_file(path: Path | None) -> Path | None:
 
 
 TableFile = Annotated[Path, typer.Argument(metavar="TABLE", help="A table: .safetensors or .nc.")]
+
+
+ProblemPath = Annotated[Path, typer.Argument(metavar="PROBLEM.toml", help="A problem file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 class Between(StrEnum):
@@ -197,6 +202,128 @@ def verify(table: TableFile) -> int:
     found = verify_file(table)
     print(found)
     return DONE if found.passed else NO
+
+
+@app.command()
+def evaluate(
+    table: TableFile,
+    problem: ProblemPath,
+    start: Annotated[str | None, typer.Option(help="Inventory at the start, lots; 3,-2 for two.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """What a table's quotes earn, risk and lose against the optimum, under any problem of its flows."""
+    from rich.console import Console
+
+    from quotegrid.compiler_cache import set_up_jax
+
+    with progress_bar(f"evaluating {table.name}"):
+        set_up_jax()
+        from quotegrid.analysis.evaluation import evaluate as evaluate_policy
+        from quotegrid.models.problem_file import read_problem_file
+        from quotegrid.table_files import read_table
+
+        begin = None if start is None else [numeral(word, "--start") for word in start.split(",")]
+        world = read_problem_file(problem).problem
+        found = evaluate_policy(read_table(table), world, start=begin, name=table.name)
+    if as_json:
+        print(json.dumps(found.to_json(), allow_nan=False))
+        return DONE
+    from quotegrid.evaluation_report import evaluation_report
+
+    Console().print(evaluation_report(found))
+    return DONE
+
+
+@app.command()
+def audit(
+    problem: ProblemPath,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", callback=picture_file, help="Also draw it: .png, .svg or .pdf."),
+    ] = None,
+    table: Annotated[
+        list[Path] | None, typer.Option(help="Tables of one's own to compare as well.", metavar="TABLE")
+    ] = None,
+    session: Annotated[
+        float | None, typer.Option(help="What Avellaneda-Stoikov takes for the time to the end.")
+    ] = None,
+    delay: Annotated[
+        float | None, typer.Option(help="Also quotes that see the inventory so late on average.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """How far textbook formulas and rounded tables are from the optimum, in money."""
+    from rich.console import Console
+
+    from quotegrid.compiler_cache import set_up_jax
+
+    with progress_bar(f"auditing {problem.name}"):
+        set_up_jax()
+        from quotegrid.analysis.audit import audit as audit_problem
+        from quotegrid.models.problem_file import read_problem_file
+        from quotegrid.table_files import read_table
+
+        own = {each.name: read_table(each) for each in table or ()}
+        world = read_problem_file(problem).problem
+        found = audit_problem(world, policies=own, session=session, delay=delay)
+        if output is not None:
+            found.figure().savefig(output)
+    if as_json:
+        print(json.dumps(found.to_json(), allow_nan=False))
+        return DONE
+    from quotegrid.evaluation_report import audit_report
+
+    Console().print(audit_report(found))
+    return DONE
+
+
+@app.command()
+def choose(
+    problem: ProblemPath,
+    target: Annotated[str, typer.Option(help="inventory_deviation, half_life, tail, pnl_volatility or pnl.")],
+    value: Annotated[float, typer.Option(help="What it should be, in its unit.")],
+    beyond: Annotated[float | None, typer.Option(help="Lots, for the tail.")] = None,
+    parameter: Annotated[
+        str | None, typer.Option(help="Path of the number to choose; else the preferences' own.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the problem file with it.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Find the risk aversion or penalty whose optimum has this inventory or P&L."""
+    from rich.console import Console
+
+    from quotegrid.compiler_cache import set_up_jax
+
+    with progress_bar(f"searching with {problem.name}"):
+        set_up_jax()
+        from quotegrid.analysis.preference_choice import InfeasibleTarget, choose_preference
+        from quotegrid.models.problem_file import ProblemFile, read_problem_file, write_problem_file
+
+        file = read_problem_file(problem)
+        try:
+            found = choose_preference(
+                file.problem, target=target, value=value, parameter=parameter, beyond=beyond
+            )
+        except InfeasibleTarget as error:
+            raise AnswerIsNo(f"{problem}: {error}") from error
+        if output is not None:
+            chosen = ProblemFile(problem=found.problem, table=file.table, numerics=file.numerics)
+            write_problem_file(output, chosen)
+    if as_json:
+        entry = {
+            "parameter": found.parameter,
+            "value": found.value,
+            "target": target,
+            "reached": found.reached,
+        }
+        print(json.dumps({**entry, "evaluation": found.evaluation.to_json()}, allow_nan=False))
+        return DONE
+    from quotegrid.evaluation_report import choice_report
+
+    Console().print(choice_report(found))
+    return DONE
 
 
 @app.command()
