@@ -16,7 +16,9 @@ from quotegrid.models.keyed import FrozenTable, TableOf
 from quotegrid.models.numbers import Limits, Positive, RealNumber, WholeNumber, is_name
 
 DEFAULT_TIMES = 101
-Method: TypeAlias = Literal["uniformisation", "extrapolated-euler", "implicit-euler", "policy-iteration"]
+Method: TypeAlias = Literal[
+    "uniformisation", "runge-kutta", "extrapolated-euler", "implicit-euler", "policy-iteration"
+]
 
 
 class _Times:

@@ -56,15 +56,24 @@ def _channel_quotes(
     channel: FillChannels, chain: ControlledChain, theta: Array, floor: Array | float
 ) -> tuple[Array, OptimalQuote]:
     """Reservation offsets and optimal quotes of a channel's flows, inside the limits or not."""
-    wide = (slice(None),) + (None,) * len(chain.shape)
-    after = jnp.stack([destination(theta, shift) for shift in channel.shifts])
-    p = ((theta[None] - after) / channel.size[wide] + channel.cost) / channel.multiplier[wide]
+    p = _reservations(channel, theta)
     low = jnp.maximum(channel.low, floor)
     quotes = QuoteSet(low, jnp.maximum(channel.high, low), channel.tick)
     best = jax.vmap(optimal_quote, in_axes=(0, 0, 0, None, 0))(
         channel.intensity, p, channel.size * channel.multiplier, chain.xi, quotes
     )
     return p, best
+
+
+def reservation_offsets(chain: ControlledChain, theta: Float[Array, "*state"]) -> Float[Array, "flow *state"]:
+    """p of every flow, in the order of the problem, price units."""
+    return in_problem_order(chain.channels, [_reservations(channel, theta) for channel in chain.channels])
+
+
+def _reservations(channel: FillChannels, theta: Array) -> Array:
+    wide = (slice(None),) + (None,) * theta.ndim
+    after = jnp.stack([destination(theta, shift) for shift in channel.shifts])
+    return ((theta[None] - after) / channel.size[wide] + channel.cost) / channel.multiplier[wide]
 
 
 def kink_gap(chain: ControlledChain, policy: GreedyPolicy, before: GreedyPolicy) -> Float[Array, "*state"]:

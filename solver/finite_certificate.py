@@ -30,6 +30,8 @@ from quotegrid.solver.kernels import kernel
 _SAMPLES = 8  # subintervals of an interval at whose ends R is evaluated
 _CURVATURE_SAFETY = 1.5
 _REST = 1e-12  # of the value scale: a path whose bias moves less within an interval is straight there
+DEFECT = "Bellman defect of a dense path, between samples by its second differences, added up over time"
+REST = ", or distance to the stationary solution"
 SERIES = "relative error of a positive series, added up over time"  # how uniformisation bounds its error
 _CHUNK = 64  # intervals or times per compiled call: one shape for all of them
 

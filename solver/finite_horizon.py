@@ -19,13 +19,22 @@ from quotegrid.solver.certificate import not_certified
 from quotegrid.solver.chain import ControlledChain
 from quotegrid.solver.discretise import discretise
 from quotegrid.solver.extrapolated_euler import march_extrapolated, with_first_step
-from quotegrid.solver.finite_certificate import SERIES, certify_path, path_defects, reading_error
+from quotegrid.solver.finite_certificate import (
+    DEFECT,
+    REST,
+    SERIES,
+    certify_path,
+    path_defects,
+    reading_error,
+)
 from quotegrid.solver.finite_result import FiniteResult
 from quotegrid.solver.implicit_euler import march_implicit_euler
+from quotegrid.solver.kernels import kernel
 from quotegrid.solver.linear_lanes import solve_linear_lanes
 from quotegrid.solver.marching import Marching, Output, fastest_scale, start_marching
-from quotegrid.solver.methods import EXTRAPOLATED_EULER, IMPLICIT_EULER, UNIFORMISATION, Choice
-from quotegrid.solver.resting_path import bound_at_rest
+from quotegrid.solver.methods import EXTRAPOLATED_EULER, IMPLICIT_EULER, RUNGE_KUTTA, UNIFORMISATION, Choice
+from quotegrid.solver.resting_path import bound_at_rest, may_rest
+from quotegrid.solver.smooth_lanes import solve_smooth_lanes
 from quotegrid.solver.status import Status
 from quotegrid.solver.time_nodes import (
     calendar_times,
@@ -41,7 +50,6 @@ from quotegrid.solver.uniformisation import march_uniformised, start_uniformisat
 
 _EULER_STEPS = 2000  # implicit Euler, when numerics.time_steps does not say
 _DEFECT_AIM = 1e-8  # of the certificate's dense path in all, in units of the value scale
-_LOOSE, _MOVES = 1e-9, 1e-3  # in value scales: a bound worth sharpening; a change of the bias that is no rest
 _REFINEMENTS, _MOST_PARTS = 8, 8  # of the dense path, and parts of an interval in one of them
 _MOST_NODES = 3000  # of the dense path
 _MOST_NUMBERS = 300_000  # times × states of a dense path, beyond which it is not refined again
@@ -86,12 +94,19 @@ def solve_finite(
 
     Runs with double precision on.
     """
+    one_lane = jax.tree.map(lambda leaf: leaf[None], problem)
+    found = None
     if choice.method == UNIFORMISATION and len(problem.assets) == 1:
-        one_lane = jax.tree.map(lambda leaf: leaf[None], problem)
-        in_lockstep = solve_linear_lanes(one_lane, [problem], choice, table)[0]
-        if in_lockstep is not None:
-            progress(1.0)
-            return in_lockstep
+        found = solve_linear_lanes(one_lane, [problem], choice, table)[0]
+    elif choice.method == RUNGE_KUTTA:
+        found = solve_smooth_lanes(one_lane, [problem], choice, numerics, table, progress)[0]
+    if found is not None:
+        progress(1.0)
+        return found
+    if choice.method == RUNGE_KUTTA:
+        if numerics.method is not None:
+            return _not_for_runge_kutta(problem, choice, numerics)
+        choice = Choice(EXTRAPOLATED_EULER, "the equation is not linear, and not smooth or too stiff")
     result = _solve_by(problem, choice, numerics, table, progress)
     if result.status is Status.CONVERGED or numerics.method is not None:
         return result
@@ -160,14 +175,10 @@ def _with_bounds(
         return path, path.defects, 2.0 * path.defects, SERIES
     early = early[early <= path.to_go[-1]]
     path, value_error, span = _dense_path(chain, run, path, early, refine=choice.method == EXTRAPOLATED_EULER)
-    how = "Bellman defect of a dense path, between samples by its second differences, added up over time"
-    scale = float(chain.value_scale)
-    half = np.searchsorted(path.to_go, 0.5 * path.to_go[-1])
-    moved = float(np.ptp(path.bias[-1] - path.bias[half]))
-    if span[-1] > _LOOSE * scale and moved <= _MOVES * scale:
-        value_error, span = bound_at_rest(chain, path.to_go, path.bias, path.level, value_error, span)
-        how += ", or distance to the stationary solution"
-    return path, value_error, span, how
+    if not may_rest(float(chain.value_scale), path.to_go, path.bias, span):
+        return path, value_error, span, DEFECT
+    value_error, span = bound_at_rest(chain, path.to_go, path.bias, path.level, value_error, span)
+    return path, value_error, span, DEFECT + REST
 
 
 def _broken_off(path: Path, chain: ControlledChain, choice: Choice, duration: float) -> FiniteResult:
@@ -186,6 +197,17 @@ def _broken_off(path: Path, chain: ControlledChain, choice: Choice, duration: fl
         choice,
         None,
         not_certified("the march did not reach the end of the horizon"),
+    )
+
+
+def _not_for_runge_kutta(problem: Problem, choice: Choice, numerics: Numerics) -> FiniteResult:
+    """The end of the horizon, and a status that says that there is no more."""
+    duration = float(problem.horizon.duration)  # type: ignore[union-attr]
+    chain, _, at_end, _ = _begin(problem, Choice(EXTRAPOLATED_EULER, ""), numerics, duration)
+    bias, level, offsets, quoted, defect = (np.asarray(x)[None] for x in at_end)
+    offset = np.moveaxis(np.where(quoted, offsets, np.nan), 1, -1)
+    return _broken_off(
+        Path(np.zeros(1), bias, level, offset, defect, 0, False, True), chain, choice, duration
     )
 
 
@@ -262,13 +284,15 @@ def _begin(
     """The chain, the march's start, the solution at the horizon's end, and the fastest time scale there."""
     steps = _EULER_STEPS if numerics.time_steps is None else numerics.time_steps
     parameter = {UNIFORMISATION: choice.decay, IMPLICIT_EULER: duration / steps}.get(choice.method, 0.0)
-    chain, start, at_end, fastest = _start_kernel(problem, jnp.asarray(parameter, float), choice.method)
+    chain, start, at_end, fastest = _start_kernel(
+        problem, jnp.asarray(parameter, float), method=choice.method
+    )
     return chain, start, at_end, float(fastest)
 
 
-@partial(jax.jit, static_argnums=2)
+@kernel
 def _start_kernel(
-    problem: Problem, parameter: Array, method: str
+    problem: Problem, parameter: Array, *, method: str
 ) -> tuple[ControlledChain, Marching, Output, Array]:
     chain = discretise(problem)
     start = start_marching(chain, chain.terminal)
@@ -300,7 +324,7 @@ def _march(
     for begin in range(0, len(padded), _CHUNK):
         outputs = jnp.asarray(padded[begin : begin + _CHUNK])
         marching, piece = _march_kernel(
-            chain, marching, outputs, jnp.asarray(parameter, float), choice.method
+            chain, marching, outputs, jnp.asarray(parameter, float), method=choice.method
         )
         pieces.append([np.asarray(part) for part in piece])
         progress(min(1.0, float(to_go[min(begin + _CHUNK, count) - 1]) / float(to_go[-1] or 1.0)))
@@ -322,9 +346,9 @@ def _march(
     return Path(reached, bias, level, offset, defects, int(marching.steps), sound, bounded)
 
 
-@partial(jax.jit, static_argnums=4)
+@kernel
 def _march_kernel(
-    chain: ControlledChain, marching: Marching, outputs: Array, parameter: Array, method: str
+    chain: ControlledChain, marching: Marching, outputs: Array, parameter: Array, *, method: str
 ) -> tuple[Marching, Output]:
     advance = {
         UNIFORMISATION: partial(march_uniformised, decay=parameter),

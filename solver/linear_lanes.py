@@ -1,12 +1,10 @@
 """Finite horizons with a linear equation, one or many of one structure: marched in lockstep and certified.
 
 The time nodes are each problem's own. The error of linear lookup between two of them is that of the cubic
-through values and slopes, which the equation gives for nothing: with the slopes s₀ and s₁ at the ends of an
-interval Δ and that of the chord, c, the cubic is Δ u(1 - u) ((1 - u)(s₀ - c) - u (s₁ - c)) off the chord.
+through values and slopes, which the equation gives for nothing.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -21,6 +19,7 @@ from quotegrid.solver.chain import in_problem_order, stays_inside
 from quotegrid.solver.discretise import discretise, inventory_lattices
 from quotegrid.solver.finite_certificate import SERIES, reading_error, statement_of
 from quotegrid.solver.finite_result import FiniteResult
+from quotegrid.solver.kernels import kernel
 from quotegrid.solver.lockstep import LinearLanes, Moment, march_in_lockstep
 from quotegrid.solver.marching import fastest_scale
 from quotegrid.solver.methods import Choice, same_decay
@@ -30,6 +29,7 @@ from quotegrid.solver.time_nodes import (
     calendar_times,
     first_count,
     more_times,
+    off_chord,
     pilot_times,
     place_nodes,
 )
@@ -153,7 +153,7 @@ def _place_and_march(
         count = more_times(count, error, float(target))
 
 
-@jax.jit
+@kernel
 def _prepare(stacked: Problem) -> _Prepared:
     def of_one(problem: Problem) -> _Prepared:
         chain = discretise(problem)
@@ -196,7 +196,7 @@ def _prepare(stacked: Problem) -> _Prepared:
     return jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), jax.vmap(of_one)(stacked))
 
 
-@partial(jax.jit, static_argnames=("shifts", "target"))
+@kernel
 def _march(
     prepared: _Prepared, to_go: Float[Array, "t lane"], *, shifts: tuple[int, ...], target: int
 ) -> tuple[_Marched, Bool[Array, " lane"]]:
@@ -245,8 +245,6 @@ def _lookup_error(
     slope_after: Float[Array, "state lane"],
     length: Float[Array, " lane"],
 ) -> Float[Array, " lane"]:
-    """The largest of linear interpolation in time between two moments, at three points of the cubic."""
-    chord = end - start
-    before, after = (length[None] * x - chord for x in (slope, slope_after))
-    points = [u * (1.0 - u) * ((1.0 - u) * before - u * after) for u in (0.25, 0.5, 0.75)]
-    return jnp.max(jnp.max(jnp.abs(jnp.stack(points)), axis=0), axis=0, initial=0.0)
+    """The largest of linear interpolation in time between two moments."""
+    off = jnp.stack(off_chord(start, slope, end, slope_after, length[None]))
+    return jnp.max(jnp.max(jnp.abs(off), axis=0), axis=0, initial=0.0)

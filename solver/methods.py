@@ -2,6 +2,7 @@
 
 policy-iteration     ergodic and discounted horizons, any equation
 uniformisation       finite; linear in exp(κθ): exponential, one κ = k/(z m), unbounded continuous offsets
+runge-kutta          finite; smooth: continuous offsets, bounds that do not bind; not too stiff
 extrapolated-euler   finite, any equation
 implicit-euler       finite, any equation; first order, the reference
 """
@@ -15,9 +16,10 @@ from quotegrid.models.problem import Fault, Problem, ProblemError
 
 POLICY_ITERATION = "policy-iteration"
 UNIFORMISATION = "uniformisation"
+RUNGE_KUTTA = "runge-kutta"
 EXTRAPOLATED_EULER = "extrapolated-euler"
 IMPLICIT_EULER = "implicit-euler"
-_STATIONARY, _FINITE = (POLICY_ITERATION,), (UNIFORMISATION, EXTRAPOLATED_EULER, IMPLICIT_EULER)
+_STATIONARY, _FINITE = (POLICY_ITERATION,), (UNIFORMISATION, RUNGE_KUTTA, EXTRAPOLATED_EULER, IMPLICIT_EULER)
 _NAMED = "named in numerics.method"
 _SAME = 4e-16  # κ of two flows that differ by rounding only are one
 
@@ -55,7 +57,9 @@ def choose_method(problem: Problem, requested: str | None) -> Choice:
         return linear_choice(requested, decay)
     if requested is not None:
         return Choice(requested, _NAMED)
-    return Choice(EXTRAPOLATED_EULER, f"the equation is not linear: {obstacle}")
+    if any(flow.tick is not None for flow in problem.one_sided_flows()):
+        return Choice(EXTRAPOLATED_EULER, f"the equation is neither linear nor smooth: {obstacle}")
+    return Choice(RUNGE_KUTTA, f"the equation is not linear: {obstacle}")
 
 
 def linear_choice(requested: str | None, decay: float | None = None) -> Choice:

@@ -24,7 +24,21 @@ from quotegrid.solver.kernels import kernel
 from quotegrid.solver.policy_iteration import to_stationary
 from quotegrid.solver.stationary_certificate import StationaryBounds, stationary_bounds
 
+_LOOSE, _MOVES = 1e-9, 1e-3  # in value scales: a bound worth sharpening; a change of the bias that is no rest
 _POLISHING = 2  # iterations of policy iteration from the end of the path
+
+
+def may_rest(
+    scale: float,
+    to_go: Float[np.ndarray, " t"],
+    bias: Float[np.ndarray, "t *state"],
+    difference_error: Float[np.ndarray, " t"],
+) -> bool:
+    """Is a path worth comparing with the stationary state? Not where its bounds are sharp already, or its
+    second half moves; `scale` of the value, currency.
+    """
+    half = np.searchsorted(to_go, 0.5 * to_go[-1])
+    return bool(difference_error[-1] > _LOOSE * scale and np.ptp(bias[-1] - bias[half]) <= _MOVES * scale)
 
 
 def bound_at_rest(

@@ -6,6 +6,8 @@ turn fastest shortly before the end, on the time scale of the fills there, while
 uniform times waste their nodes.
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
@@ -119,3 +121,14 @@ def calendar_times(
     times = duration - to_go[::-1]
     times[0] = 0.0
     return times
+
+
+def off_chord(start: Any, slope: Any, end: Any, slope_after: Any, length: Any) -> list[Any]:
+    """How far linear interpolation between two moments is off at a quarter, half and three quarters of the
+    way, by the cubic through values and slopes: u(1 - u)((1 - u)(Δs₀ - c) - u(Δs₁ - c)), c = end - start.
+
+    NumPy or JAX arrays, `length` Δ broadcast against them.
+    """
+    chord = end - start
+    before, after = length * slope - chord, length * slope_after - chord
+    return [u * (1.0 - u) * ((1.0 - u) * before - u * after) for u in (0.25, 0.5, 0.75)]

@@ -314,8 +314,8 @@ MISTAKES = {
     "unknown method": (
         "[horizon]",
         '[numerics]\nmethod = "policy-iterations"\n[horizon]',
-        "numerics.method: expected 'uniformisation', 'extrapolated-euler', 'implicit-euler' or "
-        "'policy-iteration', got "
+        "numerics.method: expected 'uniformisation', 'runge-kutta', 'extrapolated-euler', 'implicit-euler' "
+        "or 'policy-iteration', got "
         "the text 'policy-iterations' (did you mean 'policy-iteration'?).",
     ),
     "no tolerance": (

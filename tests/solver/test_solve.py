@@ -123,17 +123,17 @@ def test_traced_refusals(make_problem, x64):
         ),
         (
             {"horizon": FINITE, "intensity": LOGISTIC},
-            "extrapolated-euler",
+            "runge-kutta",
             "the equation is not linear: the intensity of book/bid is not exponential",
         ),
         (
             {"horizon": FINITE, "quote": {"tick": 0.1}},
             "extrapolated-euler",
-            "the equation is not linear: book/bid quotes on ticks",
+            "the equation is neither linear nor smooth: book/bid quotes on ticks",
         ),
         (
             {"horizon": FINITE, "quote": {"max_offset": 3.0}},
-            "extrapolated-euler",
+            "runge-kutta",
             "the equation is not linear: the offsets of book/bid are bounded",
         ),
     ],
@@ -160,8 +160,8 @@ def test_choice_of_method(changes, method, reason, make_problem):
             Numerics(method="policy-iteration"),
             None,
             "numerics.method: 'policy-iteration' does not solve a problem with horizon.kind = 'finite'; "
-            "allowed here: uniformisation, extrapolated-euler, implicit-euler. Leave the key out to let "
-            "quotegrid choose.",
+            "allowed here: uniformisation, runge-kutta, extrapolated-euler, implicit-euler. Leave the key "
+            "out to let quotegrid choose.",
         ),
         (
             {"horizon": FINITE, "intensity": LOGISTIC},

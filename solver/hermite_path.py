@@ -1,0 +1,179 @@
+"""A smooth path through the steps of a march, its Bellman defect, and its values at any time.
+
+On an interval between two nodes the path is the polynomial of degree 11 that has the values, the slopes B(θ)
+and the second derivatives L B(θ) of four nodes, the two ends among them: Hermite's interpolation by divided
+differences. Its defect R = B(θ̂) - ∂_τ θ̂ is zero at the nodes; between the samples of an interval R is bounded
+by the largest sample and an eighth of the largest second difference (taken one and a half times). How defects
+bound errors stands in `finite_certificate`.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from quotegrid.solver.certificate import UNIT_ROUNDOFF
+from quotegrid.solver.chain import destination
+from quotegrid.solver.hamiltonian_series import SeriesOperator, policy_by_series
+
+_SAMPLES = 12  # subintervals of an interval at whose ends R is evaluated
+_CURVATURE_SAFETY = 1.5
+NEIGHBOURS = 4  # nodes of a piece
+_DATA = 3 * NEIGHBOURS
+
+
+class Weights(NamedTuple):
+    """What the data of a piece count: for each node its value, slope and second derivative, in this order."""
+
+    value: Float[np.ndarray, "... point 12"]
+    slope: Float[np.ndarray, "... point 12"]
+
+
+def hermite_weights(nodes: Float[np.ndarray, "... 4"], points: Float[np.ndarray, "... point"]) -> Weights:
+    """The weights of the interpolating polynomial and of its slope; places in any one unit of time."""
+    order = np.repeat(nodes, 3, axis=-1)
+    shape = nodes.shape[:-1]
+    column = np.zeros((*shape, _DATA, _DATA))  # divided differences of the unit data
+    column[..., np.arange(_DATA), 3 * (np.arange(_DATA) // 3)] = 1.0
+    newton = [column[..., 0, :]]
+    for level in range(1, _DATA):
+        width = order[..., level:] - order[..., :-level]
+        below = column[..., 1:, :] - column[..., :-1, :]
+        column = below / np.where(width == 0.0, 1.0, width)[..., None]
+        if level < 3:
+            first = np.arange(_DATA - level)
+            same = first[first // 3 == (first + level) // 3]
+            column[..., same, :] = 0.0
+            column[..., same, 3 * (same // 3) + level] = 1.0 if level == 1 else 0.5
+        newton.append(column[..., 0, :])
+    value = np.broadcast_to(newton[-1][..., None, :], (*points.shape, _DATA))
+    slope = np.zeros_like(value)
+    for level in range(_DATA - 2, -1, -1):
+        off = (points - order[..., level, None])[..., None]
+        slope = value + off * slope
+        value = newton[level][..., None, :] + off * value
+    return Weights(value, slope)
+
+
+class Path(NamedTuple):
+    """The nodes of a march; NumPy."""
+
+    to_go: Float[np.ndarray, " node"]  # increasing from 0
+    bias: Float[np.ndarray, "node *state"]  # currency
+    level: Float[np.ndarray, " node"]  # currency
+    slope: Float[np.ndarray, "node *state"]  # B(θ), currency per time
+    bend: Float[np.ndarray, "node *state"]  # L B(θ), currency per time squared
+    target: tuple[int, ...]
+
+    def intervals(self, times: Float[np.ndarray, " t"]) -> np.ndarray:
+        """The interval in which each time to go lies."""
+        return np.clip(np.searchsorted(self.to_go, times, side="right") - 1, 0, len(self.to_go) - 2)
+
+    def at(self, times: Float[np.ndarray, " t"]) -> tuple[np.ndarray, np.ndarray]:
+        """Bias [t, *state] and level [t], currency, at times to go."""
+        here = self.intervals(times)
+        length = np.diff(self.to_go)[here]
+        members, nodes = _pieces(self.to_go, here)
+        weights = hermite_weights(nodes, ((times - self.to_go[here]) / length)[:, None]).value[:, 0]
+        weights = weights.reshape(-1, NEIGHBOURS, 3) * length[:, None, None] ** np.arange(3)
+        value, slope, bend = np.moveaxis(weights, 2, 0)
+        wide = (...,) + (None,) * (self.bias.ndim - 1)
+        rise = np.einsum("tn,tn->t", value, self.level[members] - self.level[here][:, None])[wide]
+        rise = rise + np.einsum("tn,tn...->t...", value, self.bias[members] - self.bias[here][:, None])
+        rise = rise + np.einsum("tn,tn...->t...", slope, self.slope[members])
+        rise = rise + np.einsum("tn,tn...->t...", bend, self.bend[members])
+        at_target = rise[(slice(None), *self.target)]
+        return self.bias[here] + rise - at_target[wide], self.level[here] + at_target
+
+
+def _pieces(to_go: np.ndarray, intervals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The nodes of the pieces of intervals, [interval, 4]: their numbers, and their places in the interval's
+    own time, in which it goes from 0 to 1.
+    """
+    members = np.clip(intervals - 1, 0, len(to_go) - NEIGHBOURS)[:, None] + np.arange(NEIGHBOURS)
+    length = to_go[intervals + 1] - to_go[intervals]
+    return members, (to_go[members] - to_go[intervals][:, None]) / length[:, None]
+
+
+class SampleWeights(NamedTuple):
+    """What the samples of an interval need of its piece."""
+
+    first: Any  # its first node
+    place: Any  # of the interval's own first node among them
+    length: Any  # time
+    value: Any  # [sample, 12]
+    slope: Any  # [sample, 12], per length
+
+
+def sample_weights(to_go: Float[np.ndarray, " node"], count: int) -> SampleWeights:
+    """For every interval between increasing times to go, stacked; `count` of them, the rest of no length."""
+    intervals = np.arange(len(to_go) - 1)
+    members, nodes = _pieces(to_go, intervals)
+    points = np.broadcast_to(np.arange(1, _SAMPLES) / _SAMPLES, (len(intervals), _SAMPLES - 1))
+    weights = hermite_weights(nodes, points)
+    found = SampleWeights(
+        members[:, 0], intervals - members[:, 0], np.diff(to_go), weights.value, weights.slope
+    )
+    return SampleWeights(*(np.pad(x, [(0, count - len(x))] + [(0, 0)] * (x.ndim - 1)) for x in found))
+
+
+class PathDefects(NamedTuple):
+    """Bounds of the defect on each interval, times its length; and what the pieces are made of."""
+
+    largest: Float[Array, "interval"]  # of |R|, currency
+    span: Float[Array, "interval"]  # of max R - min R, currency
+    bend: Float[Array, "node *state"]  # L B(θ), currency per time squared
+    reach: Float[Array, "flow 2"]  # of the reservation offsets, in half ranges of their series
+
+
+def path_defects(
+    series: SeriesOperator,
+    bias: Float[Array, "node *state"],
+    level: Float[Array, " node"],
+    slope: Float[Array, "node *state"],
+    weights: SampleWeights,
+) -> PathDefects:
+    """The defects of the path through the nodes of one march."""
+
+    def at_node(node: tuple[Array, Array]) -> tuple[Array, Array, Array]:
+        theta, speed = node
+        policy = policy_by_series(series, theta)
+        rises = [destination(speed, shift) - speed for shift in series.shifts]
+        bend = sum(map(jnp.multiply, policy.rates, rises), jnp.zeros_like(theta))
+        return bend, policy.rounding, policy.reach
+
+    bend, rounding, reach = jax.lax.map(at_node, (bias, slope))
+    states = bias.shape[1:]
+    wide = (slice(None),) + (None,) * len(states)
+
+    def on(piece: SampleWeights) -> tuple[Array, Array, Array]:
+        def members(x: Array) -> Array:
+            return jax.lax.dynamic_slice_in_dim(x, piece.first, NEIGHBOURS)
+
+        own, length = members(bias)[piece.place], piece.length
+        values = members(bias) - own[None] + (members(level) - members(level)[piece.place])[wide]
+        data = jnp.stack([values, length * members(slope), length**2 * members(bend)], axis=1)
+        data = data.reshape(_DATA, *states)
+        turns = jnp.tensordot(piece.slope, data, axes=1) / jnp.where(length > 0.0, length, 1.0)
+        found = jax.vmap(lambda theta: policy_by_series(series, theta))(
+            own[None] + jnp.tensordot(piece.value, data, axes=1)
+        )
+        zero = jnp.zeros((1, *states))
+        samples = jnp.concatenate([zero, found.operator - turns, zero])
+        turn = jnp.max(jnp.abs(samples[2:] - 2.0 * samples[1:-1] + samples[:-2]))
+        room = _CURVATURE_SAFETY * turn / 8.0
+        most, least = jnp.max(samples) + room, jnp.min(samples) - room
+        allowance = 2.0 * jnp.max(members(rounding))
+        amplified = jnp.max(jnp.sum(jnp.abs(piece.slope), axis=1))
+        reading = 4.0 * UNIT_ROUNDOFF * (amplified * jnp.max(jnp.abs(data)) + jnp.max(jnp.abs(own)))
+        reading = reading + 8.0 * UNIT_ROUNDOFF * jnp.max(jnp.abs(members(level)))
+        largest = length * (jnp.maximum(jnp.maximum(most, -least), 0.0) + allowance) + reading
+        span = length * (jnp.maximum(most - least, 0.0) + 2.0 * allowance) + 2.0 * reading
+        return largest, span, found.reach
+
+    largest, span, between = jax.lax.map(on, weights)
+    everywhere = jnp.concatenate([reach, between.reshape(-1, *reach.shape[1:])])
+    low, high = jnp.min(everywhere[..., 0], axis=0), jnp.max(everywhere[..., 1], axis=0)
+    return PathDefects(largest, span, bend, jnp.stack([low, high], axis=-1))
