@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from quotegrid.models.problem import Numerics, Problem, ProblemError, TableRequest
+from quotegrid.models.problem import Fault, Numerics, Problem, ProblemError, TableRequest
 from quotegrid.solver.discretise import inventory_lattices
 from quotegrid.solver.finite_horizon import solve_finite
 from quotegrid.solver.finite_result import FiniteResult
@@ -29,6 +29,7 @@ def solve(
     *,
     numerics: Numerics | None = None,
     table: TableRequest | None = None,
+    start: np.ndarray | None = None,
     throw: bool = True,
     progress: Callable[[float], None] | None = None,
 ) -> Solution:
@@ -38,6 +39,9 @@ def solve(
         problem: what is controlled; concrete numbers.
         numerics: method and tolerance; by default chosen by asking the problem, and 1e-10 of the quote scale.
         table: at which times a finite-horizon solution is wanted; 101 well-placed ones by default.
+        start: ergodic and discounted horizons only: a value near the solution on the same lattice, such as
+            that of yesterday's table, currency [*state]; it saves iterations and changes nothing beyond
+            tolerance.
         throw: raise if the solve does not converge; otherwise return the solution with its status.
         progress: called with the fraction done, now and then.
 
@@ -46,18 +50,19 @@ def solve(
 
     Raises:
         SolveError: not converged (typed status, one sentence), if `throw`.
-        ProblemError: a method or table that does not fit the problem.
+        ProblemError: a method, table or start that does not fit the problem.
     """
     numerics = Numerics() if numerics is None else numerics
     table = TableRequest() if table is None else table
     progress = _ignore if progress is None else progress
     choice = check_requests(problem, numerics, table)
+    _check_start(problem, start)
     with jax.enable_x64(True):
         leaves = parameters(problem)
         if problem.horizon.kind == "finite":
             result = solve_finite(leaves, choice, numerics, table, progress)
         else:
-            result = solve_stationary(leaves, numerics)
+            result = solve_stationary(leaves, numerics, start)
             progress(1.0)
         solution = assemble(problem, leaves, choice, result)
     if throw and solution.status is not Status.CONVERGED:
@@ -73,6 +78,19 @@ def check_requests(problem: Problem, numerics: Numerics, table: TableRequest) ->
     if misfits:
         raise ProblemError(misfits)
     return choose_method(problem, numerics.method)
+
+
+def _check_start(problem: Problem, start: np.ndarray | None) -> None:
+    """ProblemError if `start` is no value on the problem's lattice, or there is nothing to iterate."""
+    if start is None:
+        return
+    if problem.horizon.kind == "finite":
+        wanted = "only ergodic and discounted problems start from a value; a finite horizon starts at its end"
+        raise ProblemError([Fault("start", f"{wanted}; leave it out.")])
+    shape = tuple(len(lattice.lots) for lattice in inventory_lattices(problem))
+    if start.shape != shape or not np.all(np.isfinite(start)):
+        seen = f"shape {start.shape}" if start.shape != shape else "some that are not finite"
+        raise ProblemError([Fault("start", f"expected finite values of shape {shape}, got {seen}.")])
 
 
 def assemble(

@@ -14,6 +14,7 @@ from quotegrid.solver.chain import ControlledChain, in_problem_order, stays_insi
 from quotegrid.solver.discretise import Lattice, discretise, inventory_lattices
 from quotegrid.solver.kernels import kernel
 from quotegrid.solver.policy_iteration import StationarySolution, policy_iteration
+from quotegrid.solver.starting_values import asinh_start
 from quotegrid.solver.stationary_certificate import StationaryBounds, certificate_of, stationary_bounds
 from quotegrid.solver.status import Status
 
@@ -31,11 +32,24 @@ class StationaryResult(NamedTuple):
     certificate: Certificate
 
 
-def solve_stationary(problem: Problem, numerics: Numerics) -> StationaryResult:
-    """Policy iteration for `problem` (leaves float64); runs with double precision on."""
+def solve_stationary(
+    problem: Problem, numerics: Numerics, start: Float[np.ndarray, "*state"] | None = None
+) -> StationaryResult:
+    """Policy iteration for `problem` (leaves float64) from a value near the solution, where one is known
+    (currency); runs with double precision on.
+
+    If that leads nowhere, the iteration starts anew as if nothing had been known.
+    """
     ergodic = problem.horizon.kind == "ergodic"
     tolerance = jax.device_put(np.float64(numerics.tolerance))
-    found = jax.tree.map(np.asarray, _kernel(problem, tolerance, ergodic=ergodic))
+    unknown = np.full(tuple(len(lattice.lots) for lattice in inventory_lattices(problem)), np.nan)
+
+    def iterate(known: np.ndarray) -> Any:
+        return jax.tree.map(np.asarray, _kernel(problem, tolerance, jax.device_put(known), ergodic=ergodic))
+
+    found = iterate(unknown if start is None else start)
+    if start is not None and not found.solution.converged:
+        found = iterate(unknown)
     return _result(problem, found, ergodic)
 
 
@@ -85,16 +99,22 @@ class _Found(NamedTuple):
 
 
 @kernel
-def _kernel(problem: Problem, tolerance: Array, *, ergodic: bool) -> _Found:
+def _kernel(
+    problem: Problem, tolerance: Array, known: Float[Array, "*state"] | None, *, ergodic: bool
+) -> _Found:
+    """`known`: a value near the solution, NaN or None where there is none."""
     chain = discretise(problem)
-    solution = policy_iteration(chain, ergodic, tolerance)
+    start = asinh_start(chain)
+    if known is not None:
+        start = jnp.where(jnp.all(jnp.isfinite(known)), known, start)
+    solution = policy_iteration(chain, ergodic, tolerance, start)
     bounds = stationary_bounds(chain, solution.bias, solution.level, ergodic)
     return _Found(solution, bounds, most_earned(chain), chain.representable)
 
 
 @kernel
 def _lanes_kernel(lanes: Problem, tolerance: Array, *, ergodic: bool) -> _Found:
-    return jax.vmap(lambda problem: _kernel(problem, tolerance, ergodic=ergodic))(lanes)
+    return jax.vmap(lambda problem: _kernel(problem, tolerance, None, ergodic=ergodic))(lanes)
 
 
 def most_earned(chain: ControlledChain) -> Float[Array, "*state"]:

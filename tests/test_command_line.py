@@ -113,6 +113,12 @@ def test_many_problems_do_not_make_one_table(tmp_path: Path, capsys) -> None:
     assert not (tmp_path / "tables").exists()
 
 
+def test_many_problems_have_no_warm_start(tmp_path: Path, capsys) -> None:
+    words = ["solve", *(str(ROOT / "examples" / f"{name}.toml") for name in example_names()[:2])]
+    assert run([*words, "-o", str(tmp_path / "folder"), "--warm-start", "old.nc"]) == 2
+    assert "--warm-start goes with one problem and one table" in capsys.readouterr().err
+
+
 def test_table_suffix_is_checked_before_solving(tmp_path: Path) -> None:
     done = quotegrid("solve", ROOT / "examples" / "eth-perpetual.toml", "-o", tmp_path / "table.csv")
     assert done.returncode == 2

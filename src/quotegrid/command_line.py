@@ -98,9 +98,14 @@ def solve(
         Path,
         typer.Option("--output", "-o", help="The table: .safetensors or .nc; else a folder, for many."),
     ],
+    warm_start: Annotated[
+        Path | None, typer.Option(metavar="TABLE", help="Iterate from the value of an earlier table.")
+    ] = None,
 ) -> int:
     """Solve a problem, write its table, report on one screen; or many, into a folder with a manifest."""
     if output.suffix not in (".safetensors", ".nc") and (len(problem) > 1 or output.is_dir()):
+        if warm_start is not None:
+            raise typer.BadParameter("--warm-start goes with one problem and one table, not with a folder")
         return solve_into_folder(problem, output)
     if len(problem) > 1:
         raise typer.BadParameter(
@@ -117,7 +122,7 @@ def solve(
         from quotegrid.solver.status import SolveError
 
         try:
-            table = solve_file(problem[0], output, progress)
+            table = solve_file(problem[0], output, progress, warm_start)
         except SolveError as error:
             raise AnswerIsNo(f"{problem[0]}: {error}") from error
     from quotegrid.report import report

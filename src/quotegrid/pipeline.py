@@ -11,38 +11,81 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from quotegrid.models.problem import ProblemError
+import numpy as np
+
+from quotegrid.models.problem import Problem, ProblemError
 from quotegrid.models.problem_file import read_problem_file
+from quotegrid.solver.discretise import inventory_lattices
 from quotegrid.solver.many import solve_many
 from quotegrid.solver.solution import Solution
 from quotegrid.solver.solve import solve
 from quotegrid.solver.status import Status
-from quotegrid.table_files import RUNTIME, table_format, write_table
+from quotegrid.table_files import RUNTIME, read_table, table_format, write_table
 from quotegrid.tables.atomic_file import write_atomically
 from quotegrid.tables.policy_table import PolicyTable
 
 MANIFEST = "manifest.json"
 
 
+class WarmStartError(ValueError):
+    """A table does not live where the solution of a problem does."""
+
+
 def solve_file(
-    problem_path: str | Path, table_path: str | Path, progress: Callable[[float], None] | None = None
+    problem_path: str | Path,
+    table_path: str | Path,
+    progress: Callable[[float], None] | None = None,
+    warm_start: str | Path | None = None,
 ) -> PolicyTable:
     """Solve the problem in a TOML file and write its table; the suffix chooses between the two formats.
 
     progress: called with the fraction of the solve that is done, now and then.
+    warm_start: the table of a problem with other numbers on the same inventories, to start from its value;
+        ergodic and discounted horizons only.
 
     Raises:
         UnknownTableFormatError: the table's suffix is neither `.safetensors` nor `.nc`; nothing is solved.
+        WarmStartError: the table to start from is one of another horizon or of other inventories.
         ProblemError: the problem file is wrong; the text says where and what to do.
         SolveError: not converged; nothing is written.
         OSError: a file cannot be read or written.
     """
     table_format(table_path)
     file = read_problem_file(Path(problem_path))
-    solution = solve(file.problem, numerics=file.numerics, table=file.table, progress=progress)
+    start = None if warm_start is None else _value_to_start_from(warm_start, file.problem)
+    solution = solve(file.problem, numerics=file.numerics, table=file.table, start=start, progress=progress)
     table = PolicyTable.from_solution(solution)
     write_table(table, table_path)
     return table
+
+
+def _value_to_start_from(path: str | Path, problem: Problem) -> np.ndarray:
+    """The value in a table, if it lives where the problem's solution does."""
+    old = read_table(path)
+    ergodic = old.gain is not None
+    horizon = "finite" if old.times is not None else "ergodic" if ergodic else "discounted"
+    if problem.horizon.kind == "finite":
+        raise WarmStartError(
+            f"{path}: a problem with a finite horizon is solved from its end, not by iteration, so no table "
+            "can help; leave the warm start out."
+        )
+    if horizon != problem.horizon.kind:
+        raise WarmStartError(
+            f"{path}: its horizon is {horizon}, the problem's {problem.horizon.kind}; start from a table of "
+            "the same kind, or leave the warm start out."
+        )
+    ours, theirs = [lattice.lots for lattice in inventory_lattices(problem)], old.inventories
+    if len(ours) != len(theirs) or not all(map(np.array_equal, ours, theirs)):
+        raise WarmStartError(
+            f"{path}: its inventories are {_lots(theirs)}, the problem's {_lots(ours)}; start from a table "
+            "of the same ones, or leave the warm start out."
+        )
+    return old.value
+
+
+def _lots(axes: Sequence[np.ndarray]) -> str:
+    """`-20 … 20 lots (41 points)`, for each asset."""
+    return " × ".join(f"{axis[0]:g} … {axis[-1]:g} lots ({axis.size} points)" for axis in axes)
 
 
 def solve_files(
