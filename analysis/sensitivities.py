@@ -32,6 +32,8 @@ from quotegrid.solver.derivatives import Derivatives, finite_derivatives, statio
 from quotegrid.solver.solution import Solution
 from quotegrid.solver.solve import parameters as leaves_of
 from quotegrid.solver.solve import solve
+from quotegrid.tables.policy_table import canonical_numbers
+from quotegrid.tables.table_sensitivity import FREE, HELD, KINKED, TableSensitivity
 
 _NEAR_ZERO = 1e-6  # a number that is 0 is tried with this, to see whether the problem lets it move
 
@@ -267,4 +269,35 @@ def _of_paths(
         held=found.held & ~off,
         kinked=found.kinked & ~off,
         **shown,
+    )
+
+
+def for_table(found: Sensitivities) -> TableSensitivity:
+    """What a table keeps of sensitivities with curvature: parameters that have one value and derivatives.
+
+    Raises:
+        ValueError: the curvature was not asked for.
+    """
+    if found.value_curvature is None or found.offset_curvature is None:
+        raise ValueError("a table keeps second derivatives too: ask for sensitivities(…, curvature=True).")
+    states = (found.value, found.value_curvature)
+    kept = np.isfinite(found.values)
+    for array in states:
+        kept &= np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
+
+    def of_kept(array: np.ndarray | None) -> Any:
+        return None if array is None else canonical_numbers(array[kept])
+
+    hold = np.where(found.kinked, KINKED, np.where(found.held, HELD, FREE)).astype(np.int64)
+    hold.flags.writeable = False
+    return TableSensitivity(
+        parameters=tuple(np.array(found.parameters, dtype=object)[kept].tolist()),
+        numbers=canonical_numbers(found.values[kept]),
+        value=of_kept(found.value),
+        offset=of_kept(found.offset),
+        gain=of_kept(found.gain),
+        value_curvature=of_kept(found.value_curvature),
+        offset_curvature=of_kept(found.offset_curvature),
+        gain_curvature=of_kept(found.gain_curvature),
+        hold=hold,
     )

@@ -24,6 +24,7 @@ from quotegrid.tables.canonical_json import canonical_json, read_strict_json
 from quotegrid.tables.policy_table import SIDES, PolicyTable
 from quotegrid.tables.table_error import TableError
 from quotegrid.tables.table_parts import table_of_parts
+from quotegrid.tables.table_sensitivity import TENSORS, TableSensitivity
 
 _LABELS = ("name", "side", "size", "symbol")  # coordinates along the axis of flows
 METADATA = "quotegrid"  # the attribute that holds the metadata entry, as in the runtime file
@@ -63,6 +64,9 @@ def coordinates(table: PolicyTable) -> dict[str, Variable]:
         ("flow",), _texts([table.symbols[f.asset] for f in flows]), _about("1", "asset that the flow trades")
     )
     found["asset"] = Variable(("asset",), _texts(list(table.symbols)), _about("1", "symbols of the assets"))
+    if table.sensitivity is not None:
+        paths = _texts(list(table.sensitivity.parameters))
+        found["parameter"] = Variable(("parameter",), paths, _about("1", "paths of the parameters"))
     return found
 
 
@@ -97,6 +101,33 @@ def variables(table: PolicyTable) -> dict[str, Variable]:
     if table.gain is not None:
         about = _about(f"{_currency(price)} per {time}", "long-run gain per time")
         found["gain"] = Variable((), np.array(table.gain), about)
+    if table.sensitivity is not None:
+        found.update(_sensitivities(table.sensitivity, lattice))
+    return found
+
+
+def _sensitivities(sensitivity: TableSensitivity, lattice: tuple[str, ...]) -> dict[str, Variable]:
+    """The derivatives, by their names in the runtime file; units are those of the quantity per parameter."""
+    over = {"value": lattice, "offset": (*lattice, "flow"), "gain": ()}
+    said = {
+        "sensitivity": "derivative of {} by each parameter",
+        "curvature": "second derivative of {} along it",
+    }
+    found = {}
+    for name, array in sensitivity.tensors().items():
+        quantity, _, kind = name.partition("_")
+        if name == "parameter":
+            about = _about("as in the problem", "the parameters' values in the problem")
+            found["parameter_value"] = Variable(("parameter",), array, about)
+        elif name == "offset_hold":
+            about = _about("1", "0: moves freely, 1: held by a tick or a bound, 2: at a kink")
+            found[name] = Variable(over["offset"], array, about)
+        else:
+            power = "parameter" if kind == "sensitivity" else "parameter²"
+            about = _about(
+                f"unit of {quantity} per unit of the {power}", said[kind].format(f"the {quantity}")
+            )
+            found[name] = Variable(("parameter", *over[quantity]), array, about)
     return found
 
 
@@ -231,6 +262,11 @@ def _tensors(archive: h5netcdf.File, where: str) -> dict[str, NDArray[Any]]:
     for name in ("hedge_rate", "market_order", "gain"):
         if name in archive.variables:
             tensors[name] = numbers(name, np.float64)
+    if "parameter" in archive.variables:
+        tensors["parameter"] = numbers("parameter_value", np.float64)
+        for name in TENSORS:
+            if name in archive.variables and name != "parameter":
+                tensors[name] = numbers(name, np.int64 if name == "offset_hold" else np.float64)
     return tensors
 
 

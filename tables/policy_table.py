@@ -26,6 +26,7 @@ from quotegrid.tables.canonical_json import canonical_json, read_strict_json
 from quotegrid.tables.safetensors_layout import encode
 from quotegrid.tables.solution_protocol import Numbers, SolutionProtocol
 from quotegrid.tables.table_error import TableError
+from quotegrid.tables.table_sensitivity import TableSensitivity
 
 SIDES = {"bid": 1, "ask": -1}  # the sign of the inventory a fill brings
 NO_HASH = "0" * 64
@@ -83,9 +84,12 @@ class PolicyTable:
         dict[str, float] | None
     )  # of linear interpolation in time: "offset" (price), "value" (currency)
     notes: tuple[str, ...]
+    sensitivity: TableSensitivity | None = field(default=None, repr=False)  # how all of this moves
 
     @classmethod
-    def from_solution(cls, solution: SolutionProtocol) -> "PolicyTable":
+    def from_solution(
+        cls, solution: SolutionProtocol, sensitivity: TableSensitivity | None = None
+    ) -> "PolicyTable":
         """The table of a solution; numbers are copied, NaN and zero brought to one bit pattern each."""
         return cls(
             problem_json=str(solution.problem_json),
@@ -114,6 +118,7 @@ class PolicyTable:
             if solution.lookup_error is None
             else {name: float(error) for name, error in solution.lookup_error.items()},
             notes=tuple(str(note) for note in solution.notes),
+            sensitivity=sensitivity,
         )
 
     def __post_init__(self) -> None:
@@ -122,6 +127,8 @@ class PolicyTable:
         _check_axes(self)
         _check_flows(self)
         _check_arrays(self)
+        if self.sensitivity is not None:
+            self.sensitivity.check(self.lattice_shape, self.offset, self.gain is not None)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PolicyTable) and self.content_hash == other.content_hash
@@ -180,11 +187,15 @@ class PolicyTable:
             found["market_order"] = self.market_order
         if self.gain is not None:
             found["gain"] = np.array(self.gain, dtype=np.float64)
+        if self.sensitivity is not None:
+            found.update(self.sensitivity.tensors())
         return found
 
     def metadata(self, content_hash: str | None = None) -> dict[str, object]:
         """The metadata entry (FORMAT.md §4), with the table's own content hash unless another is given."""
+        told = {} if self.sensitivity is None else {"parameters": list(self.sensitivity.parameters)}
         return {
+            **told,
             "format": table_metadata.FORMAT,
             "content_hash": self.content_hash if content_hash is None else content_hash,
             "problem": self.problem_json,

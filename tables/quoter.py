@@ -10,13 +10,14 @@ rules between and outside the lattice are those of `lookup`, chosen once at load
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any, NamedTuple
 
-from quotegrid.tables.lookup import Lookup, number_reader, row_reader
+from quotegrid.tables.lookup import Corners, Lookup, number_reader, row_reader
 from quotegrid.tables.policy_table import PolicyTable
 from quotegrid.tables.safetensors_file import read_safetensors
+from quotegrid.tables.shifts import Change, moves, shifted_numbers
 
 
 class Quote(NamedTuple):
@@ -32,16 +33,38 @@ class Quote(NamedTuple):
     clamped: tuple[
         str, ...
     ]  # axes outside of which the state was and was moved to the edge (outside="clamp")
+    shifted: "Shifted | None" = None  # where parameters were shifted
 
     def to_json(self) -> dict[str, object]:
         """The plain form printed by `quote --json`; null stands for not quoted and not applicable."""
+        shifted = {} if self.shifted is None else {"shift": self.shifted.to_json()}
         return {
+            **shifted,
             "inventory": _plain(self.inventory),
             "offsets": self.offsets,
             "value": self.value,
             "gain": self.gain,
             "hedge_rate": _plain(self.hedge_rate),
             "market_order": _plain(self.market_order),
+        }
+
+
+class Shifted(NamedTuple):
+    """Which parameters a quote was shifted by, and how far the first-order answer may be off (`shifts`)."""
+
+    parameters: dict[str, tuple[float, float]]  # path → (value in the table's problem, new value)
+    # estimates of what the first order leaves out
+    offset_error: dict[str, float | None]  # price units; None: held by a tick or a bound, at a kink, or off
+    value_error: float  # currency
+    gain_error: float | None  # currency per time
+
+    def to_json(self) -> dict[str, object]:
+        """The plain form printed by `quote --json`."""
+        return {
+            "parameters": {path: list(values) for path, values in self.parameters.items()},
+            "offset_error": self.offset_error,
+            "value_error": self.value_error,
+            "gain_error": self.gain_error,
         }
 
 
@@ -83,22 +106,29 @@ class Quoter:
         """The labels of the flows, in the order of `offsets`."""
         return self._labels
 
-    def quote(self, inventory: float | Sequence[float], time: float | None = None) -> Quote:
+    def quote(
+        self,
+        inventory: float | Sequence[float],
+        time: float | None = None,
+        shift: Mapping[str, Change] | None = None,
+    ) -> Quote:
         """Everything the table says at one state.
 
         Args:
             inventory: lots, signed; for several assets one number each, in the order of `table.symbols`.
             time: calendar time where the table has a time axis, else None.
+            shift: parameters of the table's problem that have changed, each with its new value (a number) or
+            its relative change (such as "+10%"): the answer follows to first order (`shifts`).
 
         Raises:
             QuoteError: the state is outside of the table or between its nodes, and the rules chosen refuse
-            that.
+            that; or the table cannot be shifted so.
         """
         lookup = self._lookup
         corners = lookup.corners(inventory, time)
         offsets = lookup.inside_limits(self._offsets(corners), inventory)
         hedge_rate, market_order = self._controls
-        return Quote(
+        found = Quote(
             inventory if type(inventory) is int else _as_asked(inventory),
             time,
             dict(zip(self._labels, [None if x != x else x for x in offsets])),  # noqa: B905 (as in row_reader)
@@ -107,6 +137,27 @@ class Quoter:
             hedge_rate and _per_asset(hedge_rate(corners)),
             market_order and _per_asset(market_order(corners)),
             lookup.clamped(inventory, time) if self._clamps else (),
+        )
+        return found if shift is None else self._shifted(found, corners, offsets, shift)
+
+    def _shifted(
+        self, found: Quote, corners: Corners, offsets: tuple[float, ...], shift: Mapping[str, Change]
+    ) -> Quote:
+        moved = moves(self.table.sensitivity, shift)
+        after = shifted_numbers(self.table, moved, corners, offsets, found.value)
+        said = [None if x != x else x for x in after.offset_errors]
+        about = Shifted(
+            {move.path: (move.before, move.after) for move in moved},
+            dict(zip(self._labels, said, strict=True)),
+            after.value_error,
+            after.gain_error,
+        )
+        quoted = [None if x != x else x for x in after.offsets]
+        return found._replace(
+            offsets=dict(zip(self._labels, quoted, strict=True)),
+            value=after.value,
+            gain=after.gain,
+            shifted=about,
         )
 
     def offsets(self, inventory: float | Sequence[float], time: float | None = None) -> tuple[float, ...]:

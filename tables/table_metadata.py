@@ -57,10 +57,12 @@ def check(fields: dict[str, Any], where: str) -> None:
             f"{where}: table format {version!r}; this version of quotegrid reads format {FORMAT}",
         )
     for name in fields:
-        if name not in _FIELDS:
+        if name not in _FIELDS and name not in _OPTIONAL:
             raise TableError("metadata-field", f"{where}: unknown metadata field {name!r}")
-    for name, (form, fits) in _FIELDS.items():
+    for name, (form, fits) in (_FIELDS | _OPTIONAL).items():
         if name not in fields:
+            if name in _OPTIONAL:
+                continue
             raise TableError("metadata-field", f"{where}: the metadata field {name!r} is missing")
         if not fits(fields[name]):
             raise TableError(
@@ -113,6 +115,10 @@ def _is_list_of(fits: Callable[[object], bool]) -> Callable[[object], bool]:
     return lambda value: isinstance(value, list) and all(map(fits, value))
 
 
+def _is_list_of_paths(value: object) -> bool:
+    return _is_list_of(_is_word)(value) and len(set(cast(list, value))) == len(cast(list, value))
+
+
 _FIELDS: dict[str, tuple[str, Callable[[object], bool]]] = {
     "format": (f"{FORMAT}", _is_count),
     "content_hash": ("64 hexadecimal digits", _is_digest),
@@ -132,4 +138,9 @@ _FIELDS: dict[str, tuple[str, Callable[[object], bool]]] = {
     "certificate": ("an object of plain JSON with a level and without a content_hash", _is_certificate),
     "lookup_error": ("null, or an object of the numbers offset and value, 0 or more", _is_lookup_error),
     "notes": ("a list of sentences", _is_list_of(_is_text)),
+}
+
+# there if and only if the table holds sensitivities
+_OPTIONAL: dict[str, tuple[str, Callable[[object], bool]]] = {
+    "parameters": ("a list of paths, all different", _is_list_of_paths),
 }

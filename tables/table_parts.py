@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from quotegrid.tables import table_metadata
 from quotegrid.tables.policy_table import SIDES, Flow, PolicyTable
 from quotegrid.tables.table_error import TableError
+from quotegrid.tables.table_sensitivity import TENSORS, TableSensitivity
 
 
 def table_of_parts(tensors: Mapping[str, NDArray[Any]], metadata: str, where: str) -> PolicyTable:
@@ -59,6 +60,15 @@ def table_of_parts(tensors: Mapping[str, NDArray[Any]], metadata: str, where: st
     lot_sizes = tuple(take("lot_size").tolist())
     value, offset = take("value", rank=None), take("offset", rank=None)
     hedge_rate, market_order = take_if_there("hedge_rate"), take_if_there("market_order")
+    sensitivity = None
+    if "parameters" in fields:
+        found = {
+            field: take(name, "i" if name == "offset_hold" else "f", rank=None)
+            for name, field in TENSORS.items()
+            if gain is not None or not name.startswith("gain_")
+        }
+        absent = dict.fromkeys(("gain", "gain_curvature"))
+        sensitivity = TableSensitivity(parameters=tuple(fields["parameters"]), **(absent | found))
     if tensors:
         raise TableError(
             "tensor-unknown",
@@ -78,6 +88,7 @@ def table_of_parts(tensors: Mapping[str, NDArray[Any]], metadata: str, where: st
             problem_json=fields["problem"],
             symbols=tuple(fields["symbols"]),
             notes=tuple(fields["notes"]),
+            sensitivity=sensitivity,
             **{name: fields[name] for name in table_metadata.PLAIN_FIELDS},
         )
     except TableError as error:

@@ -3,13 +3,14 @@
     pip install numpy scipy && pip install --no-deps quotegrid
     python -m quotegrid.tables.verifier TABLE          exit code 0 where it passed, 1 where not
 
-is all it takes (for a NetCDF archive also h5netcdf). Five groups of checks, none of which shares code with
+is all it takes (for a NetCDF archive also h5netcdf). Six groups of checks, none of which shares code with
 the models or the solver:
 
     integrity     container, content hash, canonical bytes, the problem's own hash
     invariants    what any table of this problem must show (`invariants`)
     equation      each quote is the best one for the stored values; ergodic and discounted values solve theirs
     lookup        what linear lookup between the stored times adds (`lookup_error_check`)
+    sensitivities do stored derivatives solve the tangent equation? (`sensitivity_check`)
     certificate   the claimed distance to the optimum, derived again (`certificate_check`)
 
 `verify` never raises for what it finds in a file: every finding is a named check with a sentence, and a table
@@ -41,6 +42,7 @@ from quotegrid.tables.policy_table import PolicyTable
 from quotegrid.tables.problem_twin import ProblemTwin
 from quotegrid.tables.proof_text import proof_lines
 from quotegrid.tables.safetensors_file import read_safetensors, safetensors_bytes
+from quotegrid.tables.sensitivity_check import sensitivity_check
 from quotegrid.tables.table_error import TableError
 
 Numbers = NDArray[np.float64]
@@ -147,6 +149,7 @@ def _table_checks(table: PolicyTable, proof: list[str]) -> Iterator[Check]:
         yield _best_quotes(table, problem)
         yield _bellman_equation(table, problem)
         yield lookup_error_check(table, problem)
+        yield sensitivity_check(table)
         check, bounds = certificate_check(table, problem)
         if check.outcome == "pass" and bounds is not None:
             proof += proof_lines(table, problem, bounds)

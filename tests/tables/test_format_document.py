@@ -63,6 +63,8 @@ BAD: list[dict[str, Any]] = [
     {"lookup_error": 0.0},
     {"notes": "one"},
     {"extra": 1},
+    {"parameters": "price.volatility"},
+    {"parameters": ["price.volatility", "price.volatility"]},
 ]
 
 
@@ -87,7 +89,10 @@ def test_good_metadata_pass_both() -> None:
     table_metadata.check(GOOD, "table")
     jsonschema.validate(GOOD, SCHEMA)
     assert table_metadata.read(canonical_json(GOOD), "table") == GOOD
-    assert set(SCHEMA["required"]) == set(SCHEMA["properties"]) == set(GOOD)
+    assert set(SCHEMA["required"]) == set(SCHEMA["properties"]) - {"parameters"} == set(GOOD)
+    told = GOOD | {"parameters": ["price.volatility"]}
+    table_metadata.check(told, "table")
+    jsonschema.validate(told, SCHEMA)
 
 
 @pytest.mark.parametrize("wrong", BAD, ids=repr)
