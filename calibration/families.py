@@ -76,17 +76,21 @@ class Family(ABC):
         """u, from the parameters."""
 
 
-class ExponentialFamily(Family):
-    """A e^{-kδ}."""
-
-    name = "exponential"
-    parameters, positive = ("A", "k"), (True, True)
+class PositiveFamily(Family):
+    """A form whose parameters are positive: u is the logarithms of all but A."""
 
     def values(self, shape: Shape) -> Float[np.ndarray, "*batch parameter"]:
         return np.exp(shape)
 
     def shape(self, values: tuple[float, ...]) -> Float[np.ndarray, "shape"]:
         return np.log(np.array(values[1:]))
+
+
+class ExponentialFamily(PositiveFamily):
+    """A e^{-kδ}."""
+
+    name = "exponential"
+    parameters, positive = ("A", "k"), (True, True)
 
     def log_shape(self, shape: Shape, offset: Offsets) -> Logs:
         return -np.exp(shape[..., :1]) * offset
@@ -143,17 +147,11 @@ class LogisticFamily(Family):
         return (1.0 + float(lambertw(math.exp(-1.0 - values[1])).real)) / values[2]
 
 
-class PowerFamily(Family):
+class PowerFamily(PositiveFamily):
     """A (1 + δ/d)^{-k}."""
 
     name = "power"
     parameters, positive = ("A", "d", "k"), (True, True, True)
-
-    def values(self, shape: Shape) -> Float[np.ndarray, "*batch parameter"]:
-        return np.exp(shape)
-
-    def shape(self, values: tuple[float, ...]) -> Float[np.ndarray, "shape"]:
-        return np.log(np.array(values[1:]))
 
     def log_shape(self, shape: Shape, offset: Offsets) -> Logs:
         return -np.exp(shape[..., 1:]) * np.log1p(offset * np.exp(-shape[..., :1]))
@@ -177,17 +175,11 @@ class PowerFamily(Family):
         return values[1] / (values[2] - 1.0) if values[2] > 1.0 else math.inf
 
 
-class LinearFamily(Family):
+class LinearFamily(PositiveFamily):
     """A (1 - δ/d)⁺; its end d is no regular parameter, see `quotegrid.calibration.likelihood`."""
 
     name = "linear"
     parameters, positive = ("A", "d"), (True, True)
-
-    def values(self, shape: Shape) -> Float[np.ndarray, "*batch parameter"]:
-        return np.exp(shape)
-
-    def shape(self, values: tuple[float, ...]) -> Float[np.ndarray, "shape"]:
-        return np.log(np.array(values[1:]))
 
     def log_shape(self, shape: Shape, offset: Offsets) -> Logs:
         with np.errstate(divide="ignore"):  # ln 0 where Λ has ended

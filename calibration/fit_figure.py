@@ -98,6 +98,27 @@ def _bars(
     )
 
 
+def _note(
+    axes: Axes,
+    text: str,
+    place: tuple[float, float],
+    coordinates: tuple[str, str],
+    away: tuple[float, float],
+    colour: str,
+) -> None:
+    """Words that end beside a line, so many points away from a place on it."""
+    axes.annotate(
+        text,
+        place,
+        xycoords=coordinates,
+        xytext=away,
+        textcoords="offset points",
+        ha="right",
+        color=colour,
+        fontsize=8.5,
+    )
+
+
 def _draw_intensity(axes: Axes, estimates: Estimates) -> None:
     """Λ on a logarithmic scale: measured steps with intervals, the form of the file, the exponential."""
     end, unit, form = _furthest(estimates), estimates.price_unit, estimates.recommended
@@ -226,16 +247,7 @@ def _draw_markouts(axes: Axes, estimates: Estimates) -> None:
         axes.plot(place, move, color=colour, linewidth=0.8)
     offset = estimates.markout.offset
     axes.axhline(offset, color=ASK, linewidth=1.0, linestyle=DASHED)
-    axes.annotate(
-        f"a fill at {offset:.3g} earns this",
-        (1.0, offset),
-        xycoords=("axes fraction", "data"),
-        xytext=(-4, 4),
-        textcoords="offset points",
-        ha="right",
-        color=ASK,
-        fontsize=8.5,
-    )
+    _note(axes, f"a fill at {offset:.3g} earns this", (1.0, offset), ("axes fraction", "data"), (-4, 4), ASK)
     axes.axhline(0.0, color=INK, linewidth=0.8)
     axes.set_xscale("log")
     axes.set_xticks([each.horizon for each in estimates.markouts])
@@ -301,16 +313,8 @@ def _draw_sizes(axes: Axes, estimates: Estimates) -> None:
         ]
         _bars(axes, estimates.ladder, rungs, *zip(*intervals, strict=True), colour=colour)
     axes.axvline(lot, color=INK, linewidth=1.0)
-    axes.annotate(
-        f"suggested lot: {lot:g} {estimates.asset_unit}",
-        (lot, 0.03),
-        xycoords=("data", "axes fraction"),
-        xytext=(-5, 0),
-        textcoords="offset points",
-        ha="right",
-        color=INK,
-        fontsize=8.5,
-    )
+    suggested = f"suggested lot: {lot:g} {estimates.asset_unit}"
+    _note(axes, suggested, (lot, 0.03), ("data", "axes fraction"), (-5, 0), INK)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_title("Market orders of at least a size")

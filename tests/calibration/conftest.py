@@ -4,11 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from quotegrid.calibration import Calibration, calibrate
+from quotegrid.calibration.blocks import cut_into_blocks
+from quotegrid.calibration.intensity import Reach, Tally, measure_reach
+from quotegrid.calibration.market_orders import market_orders
+from quotegrid.calibration.recording import record
 from quotegrid.calibration.synthetic import SyntheticMarket
 
+HALF_TICK = 0.005
 SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
@@ -21,6 +27,29 @@ def market_of(*, A: float = 2.0, k: float = 10.0, duration: float = 600.0, **tru
 def market() -> Callable[..., SyntheticMarket]:
     """Makes synthetic markets."""
     return market_of
+
+
+@pytest.fixture
+def hand_made() -> Callable[..., Reach]:
+    """Makes one block of orders at some distances, and of time at some half-spreads (half-ticks, seconds)."""
+
+    def make(distance: Any, spread: list[int], seconds: list[float]) -> Reach:
+        level, count = np.unique(distance, return_counts=True)
+        tally = Tally(count[None].astype(float), np.array([seconds]))
+        return Reach("bid", level, np.array(spread), tally, HALF_TICK, spread[0])
+
+    return make
+
+
+@pytest.fixture
+def drawn() -> Callable[[SyntheticMarket, int], Reach]:
+    """Draws the asks of a market, with a seed."""
+
+    def draw(market: SyntheticMarket, seed: int) -> Reach:
+        recording = record(*market.draw(seed), tick_size=market.tick)
+        return measure_reach(recording, market_orders(recording), "ask", cut_into_blocks(recording))
+
+    return draw
 
 
 @pytest.fixture(scope="session")

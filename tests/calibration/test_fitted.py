@@ -8,13 +8,10 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import kstest
 
-from quotegrid.calibration.blocks import cut_into_blocks
 from quotegrid.calibration.families import FAMILIES, FamilyName
 from quotegrid.calibration.fitted import Fit, FittedIntensity, fit, judge, sightings
-from quotegrid.calibration.intensity import Reach, Tally, measure_reach
+from quotegrid.calibration.intensity import Reach, Tally
 from quotegrid.calibration.likelihood import Sightings, curvature, gradient, maximise, profile, replicate
-from quotegrid.calibration.market_orders import market_orders
-from quotegrid.calibration.recording import record
 from quotegrid.calibration.synthetic import SyntheticMarket
 
 HALF_TICK = 0.005
@@ -25,17 +22,6 @@ TRUTHS: dict[FamilyName, tuple[float, ...]] = {
     "linear": (2.0, 0.4),
 }
 each_truth = pytest.mark.parametrize(("name", "values"), TRUTHS.items(), ids=TRUTHS)
-
-
-def hand_made(distance: Any, spread: list[int], seconds: list[float]) -> Reach:
-    level, count = np.unique(distance, return_counts=True)
-    tally = Tally(count[None].astype(float), np.array([seconds]))
-    return Reach("bid", level, np.array(spread), tally, HALF_TICK, spread[0])
-
-
-def drawn(market: SyntheticMarket, seed: int) -> Reach:
-    recording = record(*market.draw(seed), tick_size=market.tick)
-    return measure_reach(recording, market_orders(recording), "ask", cut_into_blocks(recording))
 
 
 def found(name: FamilyName, reach: Reach, start: int) -> FittedIntensity:
@@ -73,7 +59,7 @@ def test_a_family_is_consistent(name: FamilyName, values: tuple[float, ...]) -> 
 
 @pytest.mark.parametrize("start", [1, 3, 4])
 @pytest.mark.parametrize("name", ["exponential", "logistic", "power"])
-def test_the_fit_maximises_its_likelihood(name: FamilyName, start: int) -> None:
+def test_the_fit_maximises_its_likelihood(name: FamilyName, start: int, drawn: Callable[..., Reach]) -> None:
     """Against a simplex search on the likelihood as stated, with spreads on both lattices."""
     reach = drawn(SyntheticMarket(family=name, parameters=TRUTHS[name], spreads=(1, 2, 9), duration=600.0), 4)
     fitted, family = found(name, reach, start), FAMILIES[name]
@@ -95,7 +81,7 @@ def test_the_fit_maximises_its_likelihood(name: FamilyName, start: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["exponential", "logistic", "power"])
-def test_derivatives_are_those_of_the_likelihood(name: FamilyName) -> None:
+def test_derivatives_are_those_of_the_likelihood(name: FamilyName, drawn: Callable[..., Reach]) -> None:
     reach = drawn(SyntheticMarket(family=name, parameters=TRUTHS[name], spreads=(1, 3)), 4)
     family, seen = FAMILIES[name], sightings(reach, 3)
     shape = family.shape(TRUTHS[name]) + 0.1
@@ -109,7 +95,9 @@ def test_derivatives_are_those_of_the_likelihood(name: FamilyName) -> None:
 
 
 @each_truth
-def test_known_parameters_are_found_again(name: FamilyName, values: tuple[float, ...]) -> None:
+def test_known_parameters_are_found_again(
+    name: FamilyName, values: tuple[float, ...], drawn: Callable[..., Reach]
+) -> None:
     """20 recordings under spreads of 1, 3 and 9 ticks: the mean is the truth within three of its errors."""
     family, off = FAMILIES[name], []
     for seed in range(20):
@@ -128,7 +116,7 @@ def test_known_parameters_are_found_again(name: FamilyName, values: tuple[float,
 
 
 @pytest.mark.parametrize("name", ["exponential", "logistic", "power"])
-def test_copies_are_fitted_as_if_anew(name: FamilyName) -> None:
+def test_copies_are_fitted_as_if_anew(name: FamilyName, drawn: Callable[..., Reach]) -> None:
     """A few Newton steps from the optimum of the data reach each copy's own optimum."""
     reach = drawn(SyntheticMarket(family=name, parameters=TRUTHS[name]), 6)
     weights = np.random.default_rng(1).multinomial(
@@ -180,7 +168,7 @@ def test_the_end_of_a_linear_intensity_has_its_textbook_posterior() -> None:
     assert np.mean(held) == pytest.approx(1.0 - np.exp(-2.96), abs=0.04)
 
 
-def test_a_form_is_told_from_another_by_gap_and_deviance() -> None:
+def test_a_form_is_told_from_another_by_gap_and_deviance(drawn: Callable[..., Reach]) -> None:
     verdicts: dict[str, list[Fit]] = {"plain": [], "heavy": [], "behind": []}
     for seed in range(20):
         for what, market, start in (
@@ -197,7 +185,7 @@ def test_a_form_is_told_from_another_by_gap_and_deviance() -> None:
     assert kstest([each.p_value for each in verdicts["plain"]], "uniform").pvalue > 0.01
 
 
-def test_gap_deviance_and_residuals_are_what_they_say() -> None:
+def test_gap_deviance_and_residuals_are_what_they_say(hand_made: Callable[..., Reach]) -> None:
     reach = hand_made([1] * 60 + [3] * 40, spread=[1], seconds=[10.0])
 
     def rate(offset: np.ndarray) -> np.ndarray:
@@ -215,6 +203,6 @@ def test_gap_deviance_and_residuals_are_what_they_say() -> None:
     assert judged.freedom == 0 and judged.p_value == 1.0
 
 
-def test_too_few_orders_or_one_distance_make_no_form() -> None:
+def test_too_few_orders_or_one_distance_make_no_form(hand_made: Callable[..., Reach]) -> None:
     assert fit("exponential", hand_made([1, 3] * 14, [1], [10.0]), 1) is None
     assert fit("exponential", hand_made([1] * 40, [1], [10.0]), 1) is None

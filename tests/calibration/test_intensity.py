@@ -13,7 +13,6 @@ from quotegrid.calibration.csv_files import read_quotes, read_trades
 from quotegrid.calibration.fitted import fit, judge
 from quotegrid.calibration.intensity import (
     Reach,
-    Tally,
     measure_reach,
     measured_copies,
     measured_intensity,
@@ -27,19 +26,9 @@ from quotegrid.calibration.recording import record
 HALF_TICK = 0.005
 
 
-def hand_made(distance: list[int], spread: list[int], seconds: list[float]) -> Reach:
-    """One block of orders at some distances, and time at some half-spreads."""
-    level, count = np.unique(distance, return_counts=True)
-    tally = Tally(count[None].astype(float), np.array([seconds]))
-    return Reach("bid", level, np.array(spread), tally, HALF_TICK, spread[0])
-
-
-def drawn(market: Any, seed: int) -> Reach:
-    recording = record(*market.draw(seed), tick_size=market.tick)
-    return measure_reach(recording, market_orders(recording), "ask", cut_into_blocks(recording))
-
-
-def test_the_measured_curve_weighs_each_order_by_the_time_it_could_be_seen() -> None:
+def test_the_measured_curve_weighs_each_order_by_the_time_it_could_be_seen(
+    hand_made: Callable[..., Reach],
+) -> None:
     """30 s at a half-spread of 1, 10 s at 3: depths below 3 are visible for 30 s, others for all 40 s."""
     reach = hand_made([1, 1, 1, 3, 3, 7], spread=[1, 3], seconds=[30.0, 10.0])
     np.testing.assert_array_equal(reach.exposure(np.array([0, 1, 2, 3, 9])), [0.0, 30.0, 30.0, 40.0, 40.0])
@@ -52,7 +41,7 @@ def test_the_measured_curve_weighs_each_order_by_the_time_it_could_be_seen() -> 
     )
 
 
-def test_the_best_measured_quote_maximises_offset_times_rate() -> None:
+def test_the_best_measured_quote_maximises_offset_times_rate(hand_made: Callable[..., Reach]) -> None:
     curve = measured_intensity(hand_made([1] * 10 + [11], spread=[1], seconds=[1.0]), 1)
     assert curve.best_quote() == pytest.approx((0.005, 0.055)) or curve.best_quote() == pytest.approx(
         (0.055, 0.055)
@@ -61,7 +50,9 @@ def test_the_best_measured_quote_maximises_offset_times_rate() -> None:
     assert (offset, gain) == pytest.approx((0.055, 0.045))
 
 
-def test_the_measured_curve_is_unbiased_under_truncation(market: Callable[..., Any]) -> None:
+def test_the_measured_curve_is_unbiased_under_truncation(
+    market: Callable[..., Any], drawn: Callable[..., Reach]
+) -> None:
     truth = market(A=2.0, k=10.0, spreads=(1, 3, 9))
     at = np.array([0.005, 0.015, 0.045, 0.095, 0.195])
     rates = []
@@ -72,7 +63,7 @@ def test_the_measured_curve_is_unbiased_under_truncation(market: Callable[..., A
     assert np.all(np.abs(np.mean(rates, axis=0) - 2.0 * np.exp(-10.0 * at)) < 3.0 * error)
 
 
-def test_pooling_doubles_orders_and_time() -> None:
+def test_pooling_doubles_orders_and_time(hand_made: Callable[..., Reach]) -> None:
     bid, ask = hand_made([1, 3], [1], [10.0]), replace(hand_made([1, 5], [1], [10.0]), side="ask")
     both = pooled(bid, ask)
     assert [each.side for each in both] == ["bid", "ask"]
@@ -131,7 +122,9 @@ def test_time_at_each_spread_is_split_at_the_edges_of_blocks() -> None:
     np.testing.assert_allclose(seconds, [[4.0, 1.0], [0.0, 6.0]])
 
 
-def test_the_first_distance_reached_lies_on_the_lattice_of_the_spread() -> None:
+def test_the_first_distance_reached_lies_on_the_lattice_of_the_spread(
+    hand_made: Callable[..., Reach],
+) -> None:
     """At a half-spread h prices stand at h, h + 2, … half ticks: at h = 2, the first of 3 or more is 4."""
     reach = hand_made([1, 3], spread=[1, 2, 9], seconds=[1.0, 1.0, 1.0])
     np.testing.assert_array_equal(reach.first_reached(3), [3, 4, 9])
@@ -139,7 +132,9 @@ def test_the_first_distance_reached_lies_on_the_lattice_of_the_spread() -> None:
     np.testing.assert_array_equal(reach.first_reached(10), [11, 10, 11])
 
 
-def test_a_copy_that_takes_every_block_once_is_the_recording(market: Callable[..., Any]) -> None:
+def test_a_copy_that_takes_every_block_once_is_the_recording(
+    market: Callable[..., Any], drawn: Callable[..., Reach]
+) -> None:
     reach = drawn(market(spreads=(1, 3)), seed=2)
     at = np.array([0.005, 0.015, 0.045, 0.3])
     once = reach.by_block.weighted(np.ones((1, len(reach.by_block.time))))
