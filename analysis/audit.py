@@ -75,22 +75,22 @@ class Audit:
         """The row of a policy by its name.
 
         Raises:
-            KeyError: there is none of that name.
+            ValueError: there is none of that name.
         """
         for row in self.rows:
             if row.name == name:
                 return row
-        raise KeyError(f"{name!r}; there are {', '.join(repr(row.name) for row in self.rows)}")
+        raise ValueError(f"no policy {name!r}; there are {', '.join(repr(row.name) for row in self.rows)}.")
 
     def loss(self, name: str) -> float:
         """What a policy loses, as a fraction of the optimum's certainty equivalent.
 
         Raises:
-            KeyError: there is none of that name, or it does not apply.
+            ValueError: there is none of that name, or it does not apply.
         """
         found = self.row(name).evaluation
         if found is None or found.regret is None or found.optimum is None:
-            raise KeyError(f"{name!r} does not apply: {self.row(name).reason}")
+            raise ValueError(f"{name!r} does not apply: {self.row(name).reason}.")
         return found.regret / abs(found.optimum)
 
     def to_json(self) -> dict[str, object]:

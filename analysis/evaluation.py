@@ -44,6 +44,8 @@ from quotegrid.solver.solve import parameters, solve
 from quotegrid.solver.status import SolveError
 from quotegrid.tables.policy_table import PolicyTable
 
+_WIDE = 1e-7  # relative: an interval of the certainty equivalent that deserves a word
+
 
 def evaluate(
     policy: PolicyLike,
@@ -201,6 +203,11 @@ def _stationary_evaluation(
         pnl, variance = float(numbers.wealth[place]), float(numbers.wealth_variance[place])
         parts = {part: float(x[place]) for part, x in numbers.discounted.items()}
         risk, rate = parts.pop(RISK_COST), float(problem.discount_rate())
+    if bounds[1] - bounds[0] > _WIDE * (abs(pnl) + abs(risk) + abs(worth)):
+        notes = (
+            *notes,
+            f"The certainty equivalent is only known to lie in [{bounds[0]:.6g}, {bounds[1]:.6g}].",
+        )
     fills = [float(np.sum(numbers.distribution * numbers.rates[place])) for place in range(chain.flows)]
     limits = at_limits(problem, distribution.shape)
     error = max(bounds[1] - bounds[0], 1e-13 * sum(abs(x) for x in parts.values()))

@@ -28,9 +28,13 @@ from quotegrid.solver.linear_systems import (
 from quotegrid.solver.policy_chain import PolicyChain
 
 RISK_COST = "risk cost"  # beside the parts of money among discounted totals
-NEWTON_LIMIT = 1000
+NEWTON_LIMIT = 20_000  # with care a step moves exponents by one, and there may be many
 _STEEPEST = 30.0  # largest exponent ξ·(θ(i) - θ(j) - J) at the start of Newton's method
 _ROUNDING = 4e-15  # of the terms that B_π adds up
+_PLAIN = 100  # undamped steps
+_NO_WORSE = 1e-6  # two limits that hardly know of each other drift apart at a constant residual
+_LET_GO = 1e-3  # a killing rate below this fraction of the fastest moves is dropped
+_HOPELESS = 1e12  # of the fastest moves: no step of any length is accepted
 _SETTLED = 1e-13  # a Newton step that moves θ by less, relative to its scale
 
 
@@ -131,45 +135,91 @@ def time_to(chain: PolicyChain, flat: Float[Array, "*state"]) -> Float[Array, "*
     return solve_factored(factors, off)
 
 
+class _Newton(NamedTuple):
+    theta: Array  # accepted
+    merit: Array  # the spread of its residual (discounted: the size), currency per time
+    candidate: Array
+    found: Array  # residual of the accepted θ
+    tilted: Array  # its rates
+    killing: Array  # damping, per time
+    careful: Array  # True once the plain iteration has failed
+    count: Array
+    done: Array
+
+
 def certainty_equivalent(
     chain: PolicyChain,
     reference: Float[Array, "*state"],
     start: Float[Array, "*state"],
     ergodic: bool,
 ) -> tuple[Array, Array, Array, Any]:
-    """θ and g of B_π(θ) = g (ergodic) or ρθ (g = 0), the bounds of the residual, and the Newton steps."""
+    """θ and g of B_π(θ) = g (ergodic) or ρθ (g = 0), the bounds of the residual, and the Newton steps.
+
+    Plain Newton may leave the range of double precision where risk is so large that the tilted chain hardly
+    ever leaves a limit. Then it begins anew with care: with a killing rate, which is an implicit step in
+    time, raised where a step does not lessen the residual, and let go where steps succeed.
+    """
     discount = jnp.zeros(()) if ergodic else chain.discount
-    killing = jnp.broadcast_to(discount, chain.shape)
 
-    def residual(theta: Array) -> tuple[Array, Array, Array]:
+    def centred(theta: Array) -> Array:
+        return theta - theta[chain.target] if ergodic else theta
+
+    def residual(theta: Array) -> tuple[Array, Array]:
         operator, tilted = chain.operator(theta)
-        terms = jnp.abs(chain.reward) + jnp.abs(operator) + jnp.sum(tilted, axis=0) * jnp.max(jnp.abs(theta))
-        return operator - discount * theta, tilted, terms
+        return operator - discount * theta, tilted
 
-    def improve(state: tuple) -> tuple:
-        theta, _, count = state
-        found, tilted, terms = residual(theta)
+    def merit_of(found: Array) -> Array:
+        return jnp.max(found) - jnp.min(found) if ergodic else jnp.max(jnp.abs(found))
+
+    def correction(found: Array, tilted: Array, damping: Array) -> Array:
+        killing = jnp.broadcast_to(damping + discount, chain.shape)
         step, average = solve_with_reference(tilted, chain.shifts, killing, found, reference)
-        level = 0.0 if ergodic else average / discount
-        better = theta + step + level
-        better = better - (better[chain.target] if ergodic else 0.0)
+        return step + (0.0 if ergodic else average / (damping + discount))
+
+    def improve(state: _Newton) -> _Newton:
+        found, tilted = residual(state.candidate)
+        merit = merit_of(found)
+        known = jnp.isfinite(merit) & jnp.all(jnp.isfinite(tilted))
+        taken = known & (~state.careful | (merit <= (1.0 + _NO_WORSE) * state.merit))
+        theta = jnp.where(taken, state.candidate, state.theta)
+        found, tilted = jnp.where(taken, found, state.found), jnp.where(taken, tilted, state.tilted)
+        activity = jnp.max(jnp.sum(tilted, axis=0), initial=0.0)
+        faded = jnp.where(state.killing < _LET_GO * activity, 0.0, 0.2 * state.killing)
+        raised = jnp.maximum(10.0 * state.killing, 10.0 * _LET_GO * activity)
+        killing = jnp.where(taken, faded, raised)
+        better = centred(theta + correction(found, tilted, killing))
+        terms = jnp.abs(chain.reward) + jnp.abs(found) + jnp.sum(tilted, axis=0) * jnp.max(jnp.abs(theta))
         excess = found - (found[chain.target] if ergodic else 0.0)
-        largest = jnp.maximum(jnp.max(jnp.abs(better)), chain.scale)
-        done = jnp.all(jnp.abs(excess) <= _ROUNDING * terms)
-        done = done | (jnp.max(jnp.abs(better - theta)) <= _SETTLED * largest)
-        return better, done, count + 1
+        largest = jnp.maximum(jnp.max(jnp.abs(theta)), chain.scale)
+        settled = (jnp.max(jnp.abs(better - theta)) <= _SETTLED * largest) & (killing == 0.0)
+        done = taken & (settled | jnp.all(jnp.abs(excess) <= _ROUNDING * terms))
+        anew = ~state.careful & ~done & (~known | (state.count == _PLAIN))
+        return _Newton(
+            theta=jnp.where(anew, first, theta),
+            merit=jnp.where(anew, jnp.inf, jnp.where(taken, merit, state.merit)),
+            candidate=jnp.where(anew, first, better),
+            found=found,
+            tilted=tilted,
+            killing=jnp.where(anew, 0.0, killing),
+            careful=state.careful | anew,
+            count=state.count + 1,
+            done=done,
+        )
 
-    def unfinished(state: tuple) -> Array:
-        return ~state[1] & (state[2] < NEWTON_LIMIT) & jnp.all(jnp.isfinite(state[0]))
+    def unfinished(state: _Newton) -> Array:
+        activity = jnp.max(jnp.sum(state.tilted, axis=0), initial=0.0)
+        return ~state.done & (state.count < NEWTON_LIMIT) & ~(state.killing > _HOPELESS * activity)
 
-    first = _not_too_steep(chain, start)
-    first = first - (first[chain.target] if ergodic else 0.0)
-    theta, _, count = jax.lax.while_loop(unfinished, improve, (first, jnp.zeros((), bool), 0))
-    found, _, _ = residual(theta)
+    first = centred(_not_too_steep(chain, start))
+    far, no = jnp.asarray(jnp.inf), jnp.zeros((), bool)
+    state = _Newton(first, far, first, *residual(first), jnp.zeros(()), no, jnp.zeros((), int), no)
+    state = jax.lax.while_loop(unfinished, improve, state)
+    found, _ = residual(state.theta)
     if ergodic:
-        return theta, found[chain.target], jnp.stack([jnp.min(found), jnp.max(found)]), count
+        ends = jnp.stack([jnp.min(found), jnp.max(found)])
+        return state.theta, found[chain.target], ends, state.count
     ends = jnp.stack([-jnp.max(found), -jnp.min(found)]) / discount
-    return theta, jnp.zeros(()), ends, count
+    return state.theta, jnp.zeros(()), ends, state.count
 
 
 def _not_too_steep(chain: PolicyChain, theta: Array) -> Array:
