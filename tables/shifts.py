@@ -111,8 +111,9 @@ def _places(known: tuple[str, ...], path: str, relative: bool) -> list[int]:
     if any(path == _list_of(parameter) for parameter in known):
         raise QuoteError(f"shift {path}: this is a list of numbers; change them all by +1%, or one of them")
     close = get_close_matches(path, known, n=1, cutoff=0.4)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
-    raise QuoteError(f"shift {path}: this table has no sensitivity to it{hint}; it has: {', '.join(known)}")
+    lists = list(dict.fromkeys(map(_list_of, known)))
+    hint = f"; did you mean {close[0]!r}?" if close else f"; it has: {', '.join(lists)}"
+    raise QuoteError(f"shift {path}: this table has no sensitivity to it{hint}")
 
 
 def _without_side(path: str) -> str:

@@ -62,7 +62,7 @@ def table_of_parts(tensors: Mapping[str, NDArray[Any]], metadata: str, where: st
     hedge_rate, market_order = take_if_there("hedge_rate"), take_if_there("market_order")
     sensitivity = None
     if "parameters" in fields:
-        found = {
+        found: dict[str, Any] = {
             field: take(name, "i" if name == "offset_hold" else "f", rank=None)
             for name, field in TENSORS.items()
             if gain is not None or not name.startswith("gain_")

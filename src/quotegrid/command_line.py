@@ -1,5 +1,5 @@
-"""The command line: `quotegrid solve`, `show`, `quote`, `verify`, `evaluate`, `audit`, `choose`, `calibrate`,
-`example`, `schema`.
+"""The command line: `quotegrid solve`, `show`, `quote`, `verify`, `evaluate`, `audit`, `choose`,
+`sensitivities`, `uncertainty`, `calibrate`, `example`, `schema`.
 
 Each command imports what it needs when it runs, so that reading a table never loads JAX, and `quote` loads
 little more than NumPy. Exit codes: 0 done, 1 the answer is no (not converged, verification failed), 2 bad
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -101,11 +101,16 @@ def solve(
     warm_start: Annotated[
         Path | None, typer.Option(metavar="TABLE", help="Iterate from the value of an earlier table.")
     ] = None,
+    with_sensitivities: Annotated[
+        bool, typer.Option("--with-sensitivities", help="Also store how quotes move, for quote --shift.")
+    ] = False,
 ) -> int:
     """Solve a problem, write its table, report on one screen; or many, into a folder with a manifest."""
     if output.suffix not in (".safetensors", ".nc") and (len(problem) > 1 or output.is_dir()):
         if warm_start is not None:
             raise typer.BadParameter("--warm-start goes with one problem and one table, not with a folder")
+        if with_sensitivities:
+            raise typer.BadParameter("--with-sensitivities goes with one problem and one table")
         return solve_into_folder(problem, output)
     if len(problem) > 1:
         raise typer.BadParameter(
@@ -122,7 +127,7 @@ def solve(
         from quotegrid.solver.status import SolveError
 
         try:
-            table = solve_file(problem[0], output, progress, warm_start)
+            table = solve_file(problem[0], output, progress, warm_start, with_sensitivities)
         except SolveError as error:
             raise AnswerIsNo(f"{problem[0]}: {error}") from error
     from quotegrid.report import report
@@ -180,6 +185,13 @@ def quote(
     ] = None,
     between: Annotated[Between, typer.Option(help="Between lattice points.")] = Between.EXACT,
     outside: Annotated[Outside, typer.Option(help="Outside the table.")] = Outside.REFUSE,
+    shift: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PARAMETER=CHANGE", help="price.volatility=+10%, or =0.45; several allowed."),
+    ] = None,
+    explain_it: Annotated[
+        bool, typer.Option("--explain", help="Split the offsets into spread, risk, costs, …")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
     """Look up the quotes at one inventory."""
@@ -188,13 +200,41 @@ def quote(
 
     quoter = Quoter(read_table(table), between=between.value, outside=outside.value)
     lots = [numeral(word, "--inventory") for word in inventory.split(",")]
-    found = quoter.quote(lots[0] if len(lots) == 1 else lots, at)
+    state = lots[0] if len(lots) == 1 else lots
+    if explain_it:
+        if shift:
+            raise typer.BadParameter("--explain splits the table's own quote: leave out --shift")
+        return explain_lookup(quoter.table, state, at, between, outside, as_json)
+    from quotegrid.tables.shifts import read_shift
+
+    found = quoter.quote(state, at, dict(map(read_shift, shift)) if shift else None)
     if as_json:
         print(json.dumps(found.to_json(), allow_nan=False))
         return DONE
     from quotegrid.quote_text import quote_lines
 
     for line in quote_lines(quoter.table, found):
+        print(line)
+    return DONE
+
+
+def explain_lookup(
+    table: Any, state: Any, at: float | None, between: Between, outside: Outside, as_json: bool
+) -> int:
+    """Split a quote into its parts, by solving the table's problem again without each ingredient."""
+    from quotegrid.compiler_cache import set_up_jax
+
+    with progress_bar("solving without each ingredient"):
+        set_up_jax()
+        from quotegrid.analysis.explained_quote import explain_quote
+
+        found = explain_quote(table, state, at, between=between.value, outside=outside.value)
+    if as_json:
+        print(json.dumps({"offsets": found.offsets, **found.to_json()}, allow_nan=False))
+        return DONE
+    from quotegrid.quote_text import explanation_lines
+
+    for line in explanation_lines(table, found.parts, found.solved):
         print(line)
     return DONE
 
@@ -328,6 +368,76 @@ def choose(
     from quotegrid.evaluation_report import choice_report
 
     Console().print(choice_report(found))
+    return DONE
+
+
+@app.command()
+def sensitivities(
+    problem: ProblemPath,
+    inventory: Annotated[str | None, typer.Option(help="Where to look, lots; else at the target.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", callback=picture_file, help="Also draw it: .png, .svg or .pdf."),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """How quotes, value and gain move with every number of a problem."""
+    from rich.console import Console
+
+    from quotegrid.compiler_cache import set_up_jax
+
+    with progress_bar(f"differentiating {problem.name}"):
+        set_up_jax()
+        from quotegrid.analysis.sensitivities import sensitivities as differentiate
+        from quotegrid.models.problem_file import read_problem_file
+
+        file = read_problem_file(problem)
+        found = differentiate(file.problem, numerics=file.numerics, table=file.table)
+        if output is not None:
+            from quotegrid.analysis.sensitivity_figure import sensitivity_figure
+
+            sensitivity_figure(found).savefig(output)
+    from quotegrid.sensitivities_report import sensitivities_report, state_of, to_json
+
+    if as_json:
+        print(json.dumps(to_json(found), allow_nan=False))
+        return DONE
+    lots = None if inventory is None else [numeral(word, "--inventory") for word in inventory.split(",")]
+    Console().print(sensitivities_report(found, state_of(found, file.problem, lots)))
+    return DONE
+
+
+@app.command()
+def uncertainty(
+    problem: ProblemPath,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", callback=picture_file, help="Also draw it: .png, .svg or .pdf."),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """What the errors of the parameters do to quotes and gain, and which to measure better."""
+    from rich.console import Console
+
+    from quotegrid.compiler_cache import set_up_jax
+
+    with progress_bar(f"differentiating {problem.name}"):
+        set_up_jax()
+        from quotegrid.analysis.uncertain_quotes import uncertain_quotes
+        from quotegrid.models.problem_file import read_problem_file
+
+        file = read_problem_file(problem)
+        found = uncertain_quotes(file.problem, numerics=file.numerics, table=file.table)
+        if output is not None:
+            from quotegrid.analysis.uncertainty_figure import uncertainty_figure
+
+            uncertainty_figure(found).savefig(output)
+    from quotegrid.uncertainty_report import to_json, uncertainty_report
+
+    if as_json:
+        print(json.dumps(to_json(found), allow_nan=False))
+        return DONE
+    Console().print(uncertainty_report(found))
     return DONE
 
 

@@ -23,6 +23,7 @@ from quotegrid.solver.status import Status
 from quotegrid.table_files import RUNTIME, read_table, table_format, write_table
 from quotegrid.tables.atomic_file import write_atomically
 from quotegrid.tables.policy_table import PolicyTable
+from quotegrid.tables.table_sensitivity import TableSensitivity
 
 MANIFEST = "manifest.json"
 
@@ -36,12 +37,15 @@ def solve_file(
     table_path: str | Path,
     progress: Callable[[float], None] | None = None,
     warm_start: str | Path | None = None,
+    with_sensitivities: bool = False,
 ) -> PolicyTable:
     """Solve the problem in a TOML file and write its table; the suffix chooses between the two formats.
 
     progress: called with the fraction of the solve that is done, now and then.
     warm_start: the table of a problem with other numbers on the same inventories, to start from its value;
         ergodic and discounted horizons only.
+    with_sensitivities: also store how everything moves with the problem's numbers, so that quotes can be
+        shifted without solving again.
 
     Raises:
         UnknownTableFormatError: the table's suffix is neither `.safetensors` nor `.nc`; nothing is solved.
@@ -54,9 +58,17 @@ def solve_file(
     file = read_problem_file(Path(problem_path))
     start = None if warm_start is None else _value_to_start_from(warm_start, file.problem)
     solution = solve(file.problem, numerics=file.numerics, table=file.table, start=start, progress=progress)
-    table = PolicyTable.from_solution(solution)
+    table = PolicyTable.from_solution(
+        solution, _sensitivity(file.problem, solution) if with_sensitivities else None
+    )
     write_table(table, table_path)
     return table
+
+
+def _sensitivity(problem: Problem, solution: Solution) -> TableSensitivity:
+    from quotegrid.analysis.sensitivities import for_table, sensitivities
+
+    return for_table(sensitivities(problem, solution=solution, curvature=True))
 
 
 def _value_to_start_from(path: str | Path, problem: Problem) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Sensitivities on one screen and as JSON, for `quotegrid sensitivities`."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,37 @@ from rich.text import Text
 
 from quotegrid.analysis.quotes import money_unit
 from quotegrid.analysis.sensitivities import Sensitivities, moves_of
+from quotegrid.models.problem import Problem
 
 MOST_ROWS = 16
 PER_CENT = 0.01
+
+
+class NoSuchStateError(ValueError):
+    """An inventory that is not on the lattice of a solution."""
+
+
+def state_of(found: Sensitivities, problem: Problem, lots: Sequence[float] | None) -> tuple[int, ...]:
+    """The position of an inventory (the target, unless given) on the axes of a solution, at its start.
+
+    Raises:
+        NoSuchStateError: it is not on the lattice.
+    """
+    wanted = [target for _, _, target in problem.lattice] if lots is None else lots
+    axes = found.solution.inventories
+    if len(wanted) != len(axes):
+        raise NoSuchStateError(
+            f"--inventory: expected {len(axes)} numbers, one for each asset, got {len(wanted)}"
+        )
+    place = [] if found.solution.times is None else [0]
+    for number, axis in zip(wanted, axes, strict=True):
+        (here,) = np.nonzero(axis == number)
+        if not len(here):
+            raise NoSuchStateError(
+                f"--inventory: {number:g} lots is not on the lattice from {axis[0]:g} to {axis[-1]:g} lots"
+            )
+        place.append(int(here[0]))
+    return tuple(place)
 
 
 def sensitivities_report(found: Sensitivities, place: tuple[int, ...]) -> RenderableType:
@@ -24,18 +52,11 @@ def sensitivities_report(found: Sensitivities, place: tuple[int, ...]) -> Render
     parts: list[RenderableType] = [
         Text(f"{_symbols(found)}: sensitivities {_where(found, place)}", style="bold")
     ]
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    shown.add_column("+1 % of", no_wrap=True)
-    shown.add_column("now", overflow="fold")
     labels = [f"{flow.name}/{flow.side}" for flow in solution.flows[:2]]
     last = "value" if found.gain is None else "gain"
     last_unit = money if found.gain is None else f"{money} per {solution.time_unit}"
-    for label in labels:
-        shown.add_column(f"{label}\n({solution.price_unit})", justify="right", no_wrap=True, min_width=9)
-    shown.add_column(f"{last}\n({last_unit})", justify="right", no_wrap=True, min_width=9)
-    for label in (*labels, last):
-        name = label.split("/")[-1]
-        shown.add_column(f"{name}\n(%)", justify="right", style="dim", no_wrap=True, min_width=7)
+    changes_of = _empty_table("what +1 % of a number changes", labels, last, solution.price_unit, last_unit)
+    elasticities = _empty_table("in per cent of itself", labels, last, "%", "%", beside="now")
     moves = moves_of(found)
     order = moves.strongest_first(*place)
     own = np.array([*solution.offset[place][: len(labels)], _own(found, place)])
@@ -44,14 +65,28 @@ def sensitivities_report(found: Sensitivities, place: tuple[int, ...]) -> Render
         changes = PER_CENT * np.array([*moves.offset[(row, *place)][: len(labels)], money_move])
         with np.errstate(divide="ignore", invalid="ignore"):
             fractions = np.where(own == 0.0, np.nan, 100.0 * changes / own)
-        numbers = (*(_signed(x) for x in changes), *(_signed(x, 2) for x in fractions))
-        shown.add_row(moves.names[row], moves.now[row], *numbers)
-    parts.append(shown)
+        changes_of.add_row(moves.names[row], *map(_signed, changes))
+        elasticities.add_row(moves.names[row], moves.now[row], *(_signed(x, 2) for x in fractions))
+    parts += [changes_of, elasticities]
     parts += [Text(line) for line in _notes(found, order, place)]
     zeros = [row for row in range(len(found.parameters)) if found.values[row] == 0.0 and _moves(found, row)]
     if zeros:
         parts.append(_of_zeros(found, zeros, place, labels, last, last_unit))
     return Group(*parts)
+
+
+def _empty_table(
+    title: str, labels: list[str], last: str, unit: str, last_unit: str, beside: str | None = None
+) -> Table:
+    """A column for the parameter, perhaps one beside it, one for each flow and one for gain or value."""
+    shown = Table(title=title, title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown.add_column("parameter", overflow="fold")
+    if beside is not None:
+        shown.add_column(beside)
+    for label in labels:
+        shown.add_column(f"{label}\n({unit})", justify="right", no_wrap=True)
+    shown.add_column(f"{last}\n({last_unit})", justify="right", no_wrap=True)
+    return shown
 
 
 def _of_zeros(
@@ -62,18 +97,8 @@ def _of_zeros(
     last: str,
     last_unit: str,
 ) -> Table:
-    shown = Table(
-        title="of what is 0 now, per unit",
-        title_justify="left",
-        title_style="",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
-    shown.add_column("parameter", no_wrap=True)
-    shown.add_column("unit")
-    for label in labels:
-        shown.add_column(f"{label}\n({found.solution.price_unit})", justify="right")
-    shown.add_column(f"{last}\n({last_unit})", justify="right")
+    unit = found.solution.price_unit
+    shown = _empty_table("what is 0 now, per unit of it", labels, last, unit, last_unit, beside="unit")
     for row in rows:
         numbers = _at(found, row, place)
         shown.add_row(found.parameters[row], found.units[row], *map(_signed, numbers))
