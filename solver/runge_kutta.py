@@ -19,9 +19,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
-from scipy.integrate import DOP853
 
 from quotegrid.solver.certificate import UNIT_ROUNDOFF
+from quotegrid.solver.dormand_prince import ERROR_WEIGHTS, STAGE_WEIGHTS, STAGES, STEP_WEIGHTS
 from quotegrid.solver.hamiltonian_series import (
     SeriesOperator,
     SeriesPolicy,
@@ -109,9 +109,8 @@ def _attempt(
     longest = jnp.minimum(jnp.minimum(at.step, at.longest), duration / _FEWEST)
     step = jnp.where(2.0 * longest >= left, 0.5 * left, longest)  # no sliver at the end
     step = jnp.where(longest >= left, left, step)
-    stages = DOP853.n_stages
     states = at.bias.shape
-    slopes = jnp.zeros((stages + 1, *states)).at[0].set(at.slope)
+    slopes = jnp.zeros((STAGES + 1, *states)).at[0].set(at.slope)
 
     def stage(slopes: Array, row: tuple[Array, Array]) -> tuple[Array, None]:
         weights, place = row
@@ -119,14 +118,14 @@ def _attempt(
         theta = at.bias + step * (rise - rise[target])
         return slopes.at[place].set(operator_by_series(series, theta)), None
 
-    rows = jnp.asarray(np.pad(DOP853.A[1:], ((0, 0), (0, 1))))
-    slopes, _ = jax.lax.scan(stage, slopes, (rows, jnp.arange(1, stages)))
-    rise = jnp.tensordot(jnp.asarray(DOP853.B), slopes[:-1], axes=1)
+    rows = jnp.asarray(np.pad(STAGE_WEIGHTS, ((0, 0), (0, 1))))
+    slopes, _ = jax.lax.scan(stage, slopes, (rows, jnp.arange(1, STAGES)))
+    rise = jnp.tensordot(jnp.asarray(STEP_WEIGHTS), slopes[:-1], axes=1)
     bias, level = at.bias + step * (rise - rise[target]), at.level + step * rise[target]
     policy = policy_by_series(series, bias)
     slopes = slopes.at[-1].set(policy.operator)
     fifth, third = (
-        jnp.max(jnp.abs(jnp.tensordot(jnp.asarray(e), slopes, axes=1))) for e in (DOP853.E5, DOP853.E3)
+        jnp.max(jnp.abs(jnp.tensordot(jnp.asarray(row), slopes, axes=1))) for row in ERROR_WEIGHTS
     )
     both = jnp.sqrt(fifth**2 + 0.01 * third**2)
     error = step * fifth**2 / jnp.where(both > 0.0, both, 1.0)

@@ -64,6 +64,12 @@ def test_quote_loads_little(solved_example) -> None:
     assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
 
 
+def test_solving_loads_no_scipy() -> None:
+    """It takes half as long to load as JAX."""
+    done = python("import sys, quotegrid.solver\nprint('scipy' in sys.modules)")
+    assert done.stdout == "False\n", done.stderr
+
+
 def test_importing_changes_no_setting() -> None:
     code = """
 import importlib, os, pkgutil
