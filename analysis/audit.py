@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
+from quotegrid.analysis.audit_figure import audit_figure
 from quotegrid.analysis.closed_forms import formulas
 from quotegrid.analysis.evaluation import evaluate
 from quotegrid.analysis.evaluation_result import Evaluation
@@ -107,8 +108,6 @@ class Audit:
 
     def figure(self) -> Figure:
         """One picture: the quotes of each formula against the optimum's, and what each loses."""
-        from quotegrid.analysis.audit_figure import audit_figure
-
         return audit_figure(self)
 
 

@@ -38,6 +38,7 @@ from quotegrid.analysis.seen_late import seen_late
 from quotegrid.models.problem import Problem, TableRequest, problem_hash
 from quotegrid.solver.account import account
 from quotegrid.solver.discretise import discretise, inventory_lattices
+from quotegrid.solver.kernels import kernel
 from quotegrid.solver.policy_chain import PolicyChain, policy_chain
 from quotegrid.solver.solution import Solution
 from quotegrid.solver.solve import parameters, solve
@@ -119,17 +120,17 @@ def _best_value(
     return float(value[begin]), ()
 
 
-@jax.jit
+@kernel
 def _under_policy(leaves: Problem, offsets: Any) -> PolicyChain:
     return policy_chain(discretise(leaves), account(leaves), offsets)
 
 
-@jax.jit
+@kernel
 def _under_late_policy(leaves: Problem, offsets: Any, mean_delay: Any) -> PolicyChain:
     return seen_late(discretise(leaves), account(leaves), offsets, mean_delay)
 
 
-_stationary_kernel = partial(jax.jit, static_argnums=5)(evaluate_stationary)
+_stationary_kernel = kernel(evaluate_stationary)
 
 
 def _flows_first(offset: np.ndarray, start: int = 0) -> Any:
@@ -161,7 +162,7 @@ def _stationary(policy: Policy, problem: Problem, leaves: Problem, begin: tuple[
     goal = jnp.asarray(indicator(shape, flat) if reachable else reference)
     guess = jnp.zeros(shape)
     numbers = jax.tree.map(
-        np.asarray, _stationary_kernel(chain, held, goal, jnp.asarray(reference), guess, ergodic)
+        np.asarray, _stationary_kernel(chain, held, goal, jnp.asarray(reference), guess, ergodic=ergodic)
     )
     return _stationary_evaluation(policy, problem, leaves, chain, numbers, begin, notes, bool(reachable))
 

@@ -15,11 +15,12 @@ from quotegrid.models.problem import Problem
 from quotegrid.solver.account import Account, account
 from quotegrid.solver.chain import ControlledChain
 from quotegrid.solver.discretise import discretise
+from quotegrid.solver.kernels import kernel
 
 TOLERANCE = 1e-11  # of a time step, relative to each expectation
 
 
-@jax.jit
+@kernel
 def _built(leaves: Problem) -> tuple[ControlledChain, Account]:
     return discretise(leaves), account(leaves)
 

@@ -27,6 +27,7 @@ from jaxtyping import Array, Float
 from quotegrid.solver.account import Account
 from quotegrid.solver.chain import ControlledChain
 from quotegrid.solver.extrapolated_euler import extrapolation_weights
+from quotegrid.solver.kernels import kernel
 from quotegrid.solver.linear_systems import factorise, solve_factored
 from quotegrid.solver.policy_chain import PolicyChain, policy_chain
 
@@ -168,7 +169,7 @@ def _through_chunks(
     return march, np.concatenate(found)[:count]
 
 
-@jax.jit
+@kernel
 def _backward_chunk(
     flat: Array, chain: ControlledChain, money: Account, pieces: Pieces, march: _March, limits: Array
 ) -> tuple[_March, Array]:
@@ -202,7 +203,7 @@ def _backward_chunk(
     return _march(chain, money, pieces, march, small_step, carried, scales, limits)
 
 
-@jax.jit
+@kernel
 def _forward_chunk(
     chain: ControlledChain, money: Account, pieces: Pieces, march: _March, limits: Array
 ) -> tuple[_March, Array]:

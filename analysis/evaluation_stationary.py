@@ -75,6 +75,7 @@ def evaluate_stationary(
     flat: Float[Array, "*state"],
     reference: Float[Array, "*state"],
     start: Float[Array, "*state"],
+    *,
     ergodic: bool,
 ) -> StationaryNumbers:
     """Everything of one policy; traceable.
@@ -90,22 +91,27 @@ def evaluate_stationary(
     def average(of: Array) -> Array:
         return jnp.sum(distribution * of)
 
-    wealth, _ = solve_with_reference(rates, shifts, nothing, chain.pnl, reference)
+    excesses = [held - average(held) for held in axes]
+    everything = jnp.stack([chain.pnl, *excesses, nothing + 1.0])
+    collected = jax.vmap(lambda right: solve_factored(factors, right * (1.0 - reference)))(everything)
+    duration = collected[-1]  # before the reference state is reached; with it, 0 there
+    wealth = collected[0] - average(chain.pnl) * duration
     variance = average(chain.squared(wealth))
+    times = [
+        average(excess * found) / jnp.where(average(excess**2) > 0.0, average(excess**2), jnp.nan)
+        for excess, found in zip(excesses, collected[1:-1], strict=True)
+    ]
     wealth_variance, discounted = nothing, dict.fromkeys((*chain.earned, RISK_COST), nothing)
     if not ergodic:
-        once = factorise(rates, shifts, jnp.broadcast_to(chain.discount, chain.shape))
-        twice = factorise(rates, shifts, jnp.broadcast_to(2.0 * chain.discount, chain.shape))
-        wealth = solve_factored(once, chain.pnl)
+        once, twice = (
+            factorise(rates, shifts, jnp.broadcast_to(times * chain.discount, chain.shape))
+            for times in (1.0, 2.0)
+        )
+        totals = {**chain.earned, RISK_COST: chain.risk_cost}
+        worths = jax.vmap(lambda right: solve_factored(once, right))(jnp.stack(list(totals.values())))
+        discounted = dict(zip(totals, worths, strict=True))
+        wealth = sum((discounted[part] for part in chain.earned), nothing)
         wealth_variance = solve_factored(twice, chain.squared(wealth))
-        discounted = {part: solve_factored(once, worth) for part, worth in chain.earned.items()}
-        discounted[RISK_COST] = solve_factored(once, chain.risk_cost)
-    times = []
-    for held in axes:
-        excess = held - average(held)
-        collected, _ = solve_with_reference(rates, shifts, nothing, excess, reference)
-        spread = average(excess**2)
-        times.append(jnp.where(spread > 0.0, average(excess * collected) / spread, jnp.nan))
     value, gain, bounds, iterations = certainty_equivalent(chain, reference, start, ergodic)
     return StationaryNumbers(
         distribution=distribution,

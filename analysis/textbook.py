@@ -23,6 +23,7 @@ from quotegrid.solver.bellman import greedy_policy
 from quotegrid.solver.chain import ControlledChain, in_problem_order
 from quotegrid.solver.discretise import discretise, inventory_lattices
 from quotegrid.solver.hamiltonians import QuoteSet, optimal_quote
+from quotegrid.solver.kernels import kernel
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def _second(values: np.ndarray, at: int) -> float:
     return float(values[at + 1] - 2.0 * values[at] + values[at - 1]) if len(values) > 2 else 0.0
 
 
-@jax.jit
+@kernel
 def _greedy(leaves: Problem, thetas: Array) -> tuple[Array, Array]:
     chain = discretise(leaves)
 
@@ -143,7 +144,7 @@ def _greedy(leaves: Problem, thetas: Array) -> tuple[Array, Array]:
     return jax.lax.map(at, thetas)
 
 
-@jax.jit
+@kernel
 def _read(leaves: Problem, offsets: Array) -> tuple[ControlledChain, dict[str, Any]]:
     """The chain, and for each flow in the problem's order its numbers at the target."""
     chain = discretise(leaves)

@@ -1,0 +1,113 @@
+"""The commands `evaluate`, `audit` and `choose`: screens, JSON, files and exit codes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from quotegrid.command_line import BAD_INPUT, DONE, NO, run
+from quotegrid.models.problem_file import read_problem_file
+from quotegrid.solver import solve
+from quotegrid.table_files import write_table
+from quotegrid.tables.policy_table import PolicyTable
+
+PROBLEM = """
+format = 1
+[units]
+price = "USD"
+time = "s"
+[market]
+symbol = "X"
+lot_size = 1.0
+[inventory]
+max = 6
+[price]
+volatility = 0.5
+[preferences]
+kind = "mean-variance"
+running_penalty = 0.01
+[[flow]]
+name = "book"
+side = "both"
+intensity = { kind = "exponential", A = 0.9, k = 1.5 }
+"""
+
+
+@pytest.fixture(autouse=True)
+def _jax_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands run in this process, whose settings no other test should see changed."""
+    monkeypatch.setattr("quotegrid.compiler_cache.set_up_jax", lambda: None)
+
+
+@pytest.fixture
+def problem(tmp_path: Path) -> Path:
+    path = tmp_path / "problem.toml"
+    path.write_text(PROBLEM, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def table(problem: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "table.safetensors"
+    write_table(PolicyTable.from_solution(solve(read_problem_file(problem).problem)), path)
+    return path
+
+
+def test_evaluate_shows_money_and_risk(table: Path, problem: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run(["evaluate", str(table), str(problem)]) == DONE
+    screen = capsys.readouterr().out
+    for words in (
+        "table.safetensors: ergodic",
+        "spread",
+        "P&L volatility",
+        "per h",
+        "regret",
+        "half-life",
+        "fills",
+    ):
+        assert words in screen
+    assert max(map(len, screen.splitlines())) <= 80 and len(screen.splitlines()) <= 40
+    assert run(["evaluate", str(table), str(problem), "--json", "--start", "2"]) == DONE
+    found = json.loads(capsys.readouterr().out)
+    assert found["per"] == "s" and found["start"] == [2.0] and abs(found["regret"]) < 1e-12
+    assert sum(found["parts"].values()) == pytest.approx(found["pnl"])
+
+
+def test_evaluate_refuses_a_table_of_other_limits(table: Path, problem: Path, capsys) -> None:
+    problem.write_text(PROBLEM.replace("max = 6", "max = 7"), encoding="utf-8")
+    assert run(["evaluate", str(table), str(problem)]) == BAD_INPUT
+    assert "knows inventories -6 … 6 (13 of them) of X" in capsys.readouterr().err
+
+
+def test_audit_draws_and_lists(table: Path, problem: Path, tmp_path: Path, capsys) -> None:
+    picture = tmp_path / "audit.png"
+    assert run(["audit", str(problem), "-o", str(picture), "--table", str(table)]) == DONE
+    screen = capsys.readouterr().out
+    assert picture.stat().st_size > 10_000
+    for words in (
+        "Amounts are USD per h",
+        "GLFT, asymptotic",
+        "n/a",
+        "Avellaneda-Stoikov does not apply: ",
+        "table.sa",
+    ):
+        assert words in screen
+    assert max(map(len, screen.splitlines())) <= 80
+    assert run(["audit", str(problem), "--json", "--session", "10"]) == DONE
+    policies = json.loads(capsys.readouterr().out)["policies"]
+    assert policies[0]["policy"] == "optimum" and all(each["regret"] > -1e-9 for each in policies)
+
+
+def test_choose_writes_the_problem_it_found(problem: Path, tmp_path: Path, capsys) -> None:
+    chosen = tmp_path / "chosen.toml"
+    wish = ["choose", str(problem), "--target", "tail", "--beyond", "3"]
+    assert run([*wish, "--value", "0.05", "-o", str(chosen)]) == DONE
+    assert "preferences.running_penalty = " in capsys.readouterr().out
+    assert (
+        run(["choose", str(chosen), "--target", "tail", "--beyond", "3", "--value", "0.05", "--json"]) == DONE
+    )
+    found = json.loads(capsys.readouterr().out)
+    preferences = read_problem_file(chosen).problem.preferences
+    assert found["value"] == pytest.approx(preferences.running_penalty, rel=1e-9)  # type: ignore[union-attr]
+    assert run([*wish, "--value", "0.9"]) == NO
+    assert "no parameter gives tail = 0.9" in capsys.readouterr().err
