@@ -66,8 +66,10 @@ def stationary_derivatives(
     ergodic = problem.horizon.kind == "ergodic"
     level = value[_target(problem)]
     start = jnp.asarray(value - level), jnp.asarray(0.0 if ergodic else level)
-    found = _stationary(problem, unit_directions(problem, numbers), *start, ergodic=ergodic, second=second)
-    first, bends, holds = jax.tree.map(np.asarray, found)
+    # along all numbers, so that another choice of them compiles nothing
+    directions = unit_directions(problem, np.arange(sum(np.size(leaf) for leaf in jax.tree.leaves(problem))))
+    first, bends, holds = _stationary(problem, directions, *start, ergodic=ergodic, second=second)
+    first, bends = jax.tree.map(lambda x: np.asarray(x)[numbers], (first, bends))
 
     def parts(tangents: Any) -> tuple[Any, Any, Any]:
         if tangents is None:

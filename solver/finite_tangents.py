@@ -69,9 +69,8 @@ def start_moving(moving: ChainTangents) -> Moving:
     chain = moving.chain
     wide = (slice(None),) + (None,) * len(chain.shape)
     level = chain.terminal[chain.target]
-    d_terminal = moving.first.terminal
-    if moving.second is not None:
-        d_terminal = jnp.concatenate([d_terminal, moving.second.terminal])
+    no_change = jnp.zeros((moving.many * (1 if moving.second is None else 2), *chain.shape))
+    _, d_terminal = tangents_of(lambda chain, _: (chain.terminal, None), moving, chain.terminal, no_change)
     d_level = d_terminal[(slice(None), *chain.target)]
     bias = chain.terminal - level
     policy = greedy_policy(chain, bias)

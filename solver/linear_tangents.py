@@ -67,6 +67,10 @@ class Columns(NamedTuple):
         grown = jnp.exp(self.value)
         return self.through(grown, grown, grown)
 
+    def widened(self) -> "Columns":
+        """With a first axis of length 1, to stand for all states."""
+        return Columns(*(x[None] for x in self))
+
     def plus(self, other: "Columns") -> "Columns":
         """The sum."""
         return Columns(*(x + y for x, y in zip(self, other, strict=True)))
@@ -108,7 +112,7 @@ def linear_equation(moving: ChainTangents) -> tuple[LinearEquation, Bool[Array, 
 
     chain = moving.chain
     zero = jnp.zeros(chain.shape)
-    count = len(jax.tree.leaves(moving.first)[0])
+    count = moving.many
     tangents = count if moving.second is None else 2 * count
     still = jnp.zeros((tangents, *chain.shape))
     values, slopes = tangents_of(parts, moving, zero, still)
@@ -166,14 +170,14 @@ def march_linear_tangents(
             v, gained = state
             v = series(v, length / steps, terms)
             middle = jax.tree.map(lambda x: x[target], v)
-            return v.over(middle), gained.plus(middle.log())
+            return v.over(middle.widened()), gained.plus(middle.log())
 
         v, gained = jax.lax.fori_loop(0, steps.astype(int), advance, (v, gained))
         gained = gained._replace(value=gained.value - offset * length)
         sound = sound & (jnp.min(v.value) > _SMALLEST) & jnp.all(jnp.isfinite(v.value))
         sound = sound & (reach <= _LONGEST * _MOST_STEPS)
         level = equation.level.plus(gained.over(equation.decay))
-        return (v, gained, sound), (v.log().over(equation.decay), level)
+        return (v, gained, sound), (v.log().over(equation.decay.widened()), level)
 
     start = equation.terminal.exp()
     nothing = jax.tree.map(jnp.zeros_like, equation.level)

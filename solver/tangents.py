@@ -56,19 +56,30 @@ class Holds(NamedTuple):
 
 
 class ChainTangents(NamedTuple):
-    """A chain, its derivatives along each direction (first axis), and the second ones if asked for."""
+    """A chain, its derivatives along each direction, and the second ones if asked for; as the chain's leaves,
+    stacked along a first axis.
+    """
 
     chain: ControlledChain
-    first: ControlledChain
-    second: ControlledChain | None
+    first: list[Array]
+    second: list[Array] | None
+
+    @property
+    def many(self) -> int:
+        """The number of directions."""
+        return len(self.first[0])
+
+    def direction(self, leaves: list[Array]) -> ControlledChain:
+        """One of the derivatives, as a chain."""
+        return jax.tree.unflatten(jax.tree.structure(self.chain), leaves)
 
 
 def chain_tangents(problem: Problem, directions: Problem, second: bool) -> ChainTangents:
     """How the chain of a problem moves; `directions` holds tangents of the problem's leaves, stacked."""
 
-    def along(direction: Problem) -> tuple[ControlledChain, ControlledChain | None]:
-        def slope(at: Problem) -> ControlledChain:
-            return jax.jvp(discretise, (at,), (direction,))[1]
+    def along(direction: Problem) -> tuple[list[Array], list[Array] | None]:
+        def slope(at: Problem) -> list[Array]:
+            return jax.tree.leaves(jax.jvp(discretise, (at,), (direction,))[1])
 
         if not second:
             return slope(problem), None
@@ -86,18 +97,20 @@ def tangents_of(
     """What a function of chain and θ says beside its value, and the derivatives of that as both move: the
     first ones, then the second ones if they are there, along a first axis.
     """
-    count = len(jax.tree.leaves(moving.first)[0])
+    count = moving.many
     _, slope, beside = jax.linearize(function, moving.chain, bias, has_aux=True)
-    first = jax.vmap(slope)(moving.first, d_bias[:count])
+    first = jax.vmap(lambda leaves, d: slope(moving.direction(leaves), d))(moving.first, d_bias[:count])
     if moving.second is None:
         return beside, first
 
-    def bent(direction: ControlledChain, d: Array, bending: ControlledChain, dd: Array) -> Any:
+    def bent(leaves: list[Array], d: Array, bending: list[Array], dd: Array) -> Any:
+        direction = moving.direction(leaves)
+
         def slope_at(chain: ControlledChain, theta: Array) -> Any:
             return jax.jvp(lambda *at: function(*at)[0], (chain, theta), (direction, d))[1]
 
         bend = jax.jvp(slope_at, (moving.chain, bias), (direction, d))[1]
-        return jax.tree.map(jnp.add, bend, slope(bending, dd))
+        return jax.tree.map(jnp.add, bend, slope(moving.direction(bending), dd))
 
     second = jax.vmap(bent)(moving.first, d_bias[:count], moving.second, d_bias[count:])
     return beside, jax.tree.map(lambda *parts: jnp.concatenate(parts), first, second)
@@ -128,14 +141,16 @@ def stationary_tangents(
         at_target, none = x[chain.target], jnp.zeros(())
         return x - at_target, *((none, constant) if ergodic else (at_target + constant / discount, none))
 
-    def along(direction: ControlledChain) -> tuple[Tangents, _Point]:
+    def along(leaves: list[Array]) -> tuple[Tangents, tuple[Array, Array]]:
+        direction = moving.direction(leaves)
         source, _ = slope(still._replace(chain=direction))
         d_bias, d_level, d_gain = solve(source)
-        tangent = _Point(direction, d_bias, d_level)
-        _, d_offsets = slope(tangent)
-        return Tangents(d_bias, d_level, d_gain, d_offsets), tangent
+        _, d_offsets = slope(_Point(direction, d_bias, d_level))
+        return Tangents(d_bias, d_level, d_gain, d_offsets), (d_bias, d_level)
 
-    def bent(tangent: _Point, bending: ControlledChain) -> Tangents:
+    def bent(leaves: list[Array], moves: tuple[Array, Array], bends: list[Array]) -> Tangents:
+        tangent, bending = _Point(moving.direction(leaves), *moves), moving.direction(bends)
+
         def slope_at(at: _Point) -> tuple[Array, Array]:
             return jax.jvp(lambda x: excess(x)[0], (at,), (tangent,))[1]
 
@@ -145,8 +160,8 @@ def stationary_tangents(
         _, followed = slope(_Point(bending, d_bias, d_level))
         return Tangents(d_bias, d_level, d_gain, d_offsets + followed)
 
-    found, tangents = jax.vmap(along)(moving.first)
-    bends = None if moving.second is None else jax.vmap(bent)(tangents, moving.second)
+    found, moves = jax.vmap(along)(moving.first)
+    bends = None if moving.second is None else jax.vmap(bent)(moving.first, moves, moving.second)
     return found, bends, holds(chain, policy)
 
 
@@ -180,7 +195,9 @@ def holds(chain: ControlledChain, policy: GreedyPolicy) -> Holds:
             )
             bent = jnp.abs(after - before) > _BEND * (jnp.abs(after) + jnp.abs(before))
             held.append(at_end)
-            kinked.append(jnp.where(at_end, slack <= KINK * jnp.abs(markup), bent))
+            room = KINK * jnp.abs(markup)
+            near_end = (offset - channel.low[wide] <= room) | (channel.high[wide] - offset <= room)
+            kinked.append(jnp.where(near_end, slack <= room, bent))
         else:
             tick = channel.tick[wide]
             worth = jax.vmap(objective, in_axes=(0, 0, 0, None, 0))

@@ -67,8 +67,8 @@ def table_of_parts(tensors: Mapping[str, NDArray[Any]], metadata: str, where: st
             for name, field in TENSORS.items()
             if gain is not None or not name.startswith("gain_")
         }
-        absent = dict.fromkeys(("gain", "gain_curvature"))
-        sensitivity = TableSensitivity(parameters=tuple(fields["parameters"]), **(absent | found))
+        whole: dict[str, Any] = {"gain": None, "gain_curvature": None} | found
+        sensitivity = TableSensitivity(parameters=tuple(fields["parameters"]), **whole)
     if tensors:
         raise TableError(
             "tensor-unknown",
