@@ -106,7 +106,9 @@ def solve_finite(
     if choice.method == RUNGE_KUTTA:
         if numerics.method is not None:
             return _not_for_runge_kutta(problem, choice, numerics)
-        choice = Choice(EXTRAPOLATED_EULER, "the equation is not linear, and not smooth or too stiff")
+        choice = Choice(
+            EXTRAPOLATED_EULER, "the equation is not linear, and not smooth or too stiff for runge-kutta"
+        )
     result = _solve_by(problem, choice, numerics, table, progress)
     if result.status is Status.CONVERGED or numerics.method is not None:
         return result

@@ -20,7 +20,8 @@ from quotegrid.solver.certificate import UNIT_ROUNDOFF
 from quotegrid.solver.chain import ControlledChain, Shift, destination, in_problem_order, stays_inside
 from quotegrid.solver.hamiltonians import QuoteSet, optimal_quote
 
-DEGREES = (24, 48, 96)
+DEGREES = (24, 48, 96, 192)
+_UNROLLED = 48  # terms; longer sums are loops, which compile faster and run slower
 ACCURATE = 1e-12  # relative error of H
 _SMALLEST_HALF = 1e-3  # of a range, in quote scales
 _MEASURED = 2.0  # the largest error seen between the nodes, times this, is taken for the largest there is
@@ -65,7 +66,8 @@ def series_operator(
     scale = jnp.stack([order[place][0].scale[order[place][1]] for place in range(len(order))])
     middle = 0.5 * (low + high)
     half = jnp.maximum(0.5 * (high - low), _SMALLEST_HALF * jnp.where(jnp.isfinite(scale), scale, 1.0))
-    nodes, checks = _chebyshev_points(degree + 1), _chebyshev_points(2 * degree + 3)
+    angles = _chebyshev_angles(degree + 1)
+    nodes, checks = np.cos(angles), np.cos(_chebyshev_angles(2 * degree + 3))
 
     def log_value(x: np.ndarray) -> Float[Array, "flow x"]:
         found = []
@@ -79,11 +81,10 @@ def series_operator(
             found.append(jnp.log(best.value))
         return in_problem_order(channels, found)
 
-    angles = np.arccos(nodes)
     matrix = 2.0 / (degree + 1) * np.cos(np.arange(degree + 1)[:, None] * angles[None])
     matrix[0] *= 0.5
     values = log_value(nodes)
-    alive = values[:, 0] > -jnp.inf  # Λ = 0 is so everywhere or nowhere on a smooth range
+    alive = jnp.any(values != -jnp.inf, axis=1)  # (NaN where H < 0, which has no logarithm)
     coefficients = jnp.where(alive[:, None], values @ jnp.asarray(matrix.T), 0.0)
     seen = _clenshaw(coefficients, jnp.broadcast_to(jnp.asarray(checks), (len(order), len(checks))))[0]
     error = jnp.max(jnp.abs(seen - log_value(checks)), axis=1)
@@ -160,14 +161,23 @@ def _positions(series: SeriesOperator, theta: Array) -> tuple[Array, Array]:
 def _clenshaw(coefficients: Array, x: Array) -> tuple[Array, Array]:
     """Σ c_n T_n(x) and its derivative; x [flow, …]."""
     wide = (slice(None),) + (None,) * (x.ndim - 1)
-    ahead = after = slope_ahead = slope_after = jnp.zeros_like(x)
     double = 2.0 * x
-    for n in range(coefficients.shape[1] - 1, 0, -1):
-        slope_ahead, slope_after = 2.0 * ahead + double * slope_ahead - slope_after, slope_ahead
-        ahead, after = coefficients[:, n][wide] + double * ahead - after, ahead
-    value = coefficients[:, 0][wide] + x * ahead - after
-    return value, ahead + x * slope_ahead - slope_after
+
+    def step(state: tuple, c: Array) -> tuple[tuple, None]:
+        ahead, after, slope_ahead, slope_after = state
+        slope = 2.0 * ahead + double * slope_ahead - slope_after
+        return (c[wide] + double * ahead - after, ahead, slope, slope_ahead), None
+
+    state = (jnp.zeros_like(x),) * 4
+    downwards = coefficients[:, :0:-1].T
+    if len(downwards) > _UNROLLED:
+        state, _ = jax.lax.scan(step, state, downwards)
+    else:
+        for c in downwards:
+            state, _ = step(state, c)
+    ahead, after, slope_ahead, slope_after = state
+    return coefficients[:, 0][wide] + x * ahead - after, ahead + x * slope_ahead - slope_after
 
 
-def _chebyshev_points(count: int) -> np.ndarray:
-    return np.cos(np.pi * (np.arange(count) + 0.5) / count)
+def _chebyshev_angles(count: int) -> np.ndarray:
+    return np.pi * (np.arange(count) + 0.5) / count

@@ -60,9 +60,9 @@ from quotegrid.solver.time_nodes import (
 )
 
 _MOST_STEPS = 20_000  # of a march
-_TRIALS = 5  # ranges of reservation offsets
+_TRIALS = 6  # ranges of reservation offsets
 _MARGIN = 0.25  # of a range, added on both sides of what was seen
-_WIDEST = 3.0  # half ranges, by which a range may grow in one trial
+_GROWTH = 1.6  # of a range, from one trial to the next
 _CHUNK = 64  # nodes, or times, are padded to a multiple: few shapes to compile
 
 
@@ -179,8 +179,8 @@ def _paths(
         for lane, path in enumerate(paths):
             if inside[lane] and path is not None and path.to_go[-1] == lanes.durations[lane]:
                 found[lane] = _bounded(lanes, path, defects, lane)
-        seen = middle[..., None] + half[..., None] * np.clip(reach, -_WIDEST, _WIDEST)
-        low, high = np.fmin(low, seen[..., 0]), np.fmax(high, seen[..., 1])
+        # beyond its range a series means nothing, and so does how far a path went there
+        low, high = middle - _GROWTH * half, middle + _GROWTH * half
     return found
 
 
