@@ -60,7 +60,7 @@ def test_functions_arrays_and_mappings_read_alike() -> None:
     timed = policy_of(leaning, problem_with(FINITE), times=[0.0, 0.5, 2.0])
     np.testing.assert_array_equal(timed.offset, np.stack([as_array(t) for t in (0.0, 0.5, 2.0)]))
     np.testing.assert_allclose(timed.at(np.array([1.25]))[0], as_array(1.25), rtol=1e-14)
-    assert len(policy_of(leaning, problem_with(FINITE)).times) == 257
+    assert policy_of(leaning, problem_with(FINITE)).offset.shape == (257, 9, 2)
 
 
 @pytest.fixture
@@ -187,10 +187,16 @@ def test_a_missing_quote_that_nobody_owes_is_noted() -> None:
     ("wrap", "text"),
     [
         (lambda p: rounded_to_ticks(p, 0.0), "tick=0.0 must be a positive price"),
-        (lambda p: rounded_to_ticks(p, 0.1, "up"), "direction='up'; allowed: nearest, outwards, inwards"),
+        (
+            lambda p: rounded_to_ticks(p, 0.1, **{"direction": "up"}),
+            "direction='up'; allowed: nearest, outwards, inwards",
+        ),
         (lambda p: clamped(p, inventory=(7, 9)), "no inventory of the policy lies within inventory=(7, 9)"),
         (lambda p: clamped(p, offset=(1.0, 0.0)), "offset=(1.0, 0.0) holds no offset"),
-        (lambda p: interpolated(p, every=2, between="exact"), "between one of nearest, towards_flat, linear"),
+        (
+            lambda p: interpolated(p, **{"every": 2, "between": "exact"}),
+            "between one of nearest, towards_flat, linear",
+        ),
         (lambda p: interpolated(p, times=3), "this policy does not depend on time"),
         (lambda p: stale(p), "give either refreshed (times) or mean_delay (time)"),
         (lambda p: stale(p, mean_delay=-1.0), "mean_delay=-1.0 must be a positive time"),
