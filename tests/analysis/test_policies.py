@@ -22,6 +22,7 @@ from quotegrid.models.problem_file import parse_problem
 LIMIT = 4
 LOTS = np.arange(-LIMIT, LIMIT + 1.0)
 FINITE = {"kind": "finite", "duration": 2.0}
+UP: Any = "up"  # no direction
 
 
 def problem_with(horizon: dict | None = None, limit: int = LIMIT, **quote: Any) -> Problem:
@@ -188,7 +189,7 @@ def test_a_missing_quote_that_nobody_owes_is_noted() -> None:
     [
         (lambda p: rounded_to_ticks(p, 0.0), "tick=0.0 must be a positive price"),
         (
-            lambda p: rounded_to_ticks(p, 0.1, **{"direction": "up"}),
+            lambda p: rounded_to_ticks(p, 0.1, UP),
             "direction='up'; allowed: nearest, outwards, inwards",
         ),
         (lambda p: clamped(p, inventory=(7, 9)), "no inventory of the policy lies within inventory=(7, 9)"),
