@@ -83,11 +83,12 @@ def series_operator(
 
     matrix = 2.0 / (degree + 1) * np.cos(np.arange(degree + 1)[:, None] * angles[None])
     matrix[0] *= 0.5
-    values = log_value(nodes)
+    both = log_value(np.concatenate([nodes, checks]))
+    values, between = both[:, : degree + 1], both[:, degree + 1 :]
     alive = jnp.any(values != -jnp.inf, axis=1)  # (NaN where H < 0, which has no logarithm)
     coefficients = jnp.where(alive[:, None], values @ jnp.asarray(matrix.T), 0.0)
     seen = _clenshaw(coefficients, jnp.broadcast_to(jnp.asarray(checks), (len(order), len(checks))))[0]
-    error = jnp.max(jnp.abs(seen - log_value(checks)), axis=1)
+    error = jnp.max(jnp.abs(seen - between), axis=1)
     largest = jnp.max(jnp.abs(coefficients), axis=1)
     error = _MEASURED * error + UNIT_ROUNDOFF * (16.0 + 8.0 * largest)
     inside = jnp.asarray([stays_inside(chain.shape, shift) for shift in chain.shifts])
@@ -113,9 +114,16 @@ def series_operator(
 
 def operator_by_series(series: SeriesOperator, theta: Float[Array, "*state"]) -> Float[Array, "*state"]:
     """B(θ), currency per time."""
+    return operator_and_reach(series, theta)[0]
+
+
+def operator_and_reach(
+    series: SeriesOperator, theta: Float[Array, "*state"]
+) -> tuple[Float[Array, "*state"], Float[Array, "flow 2"]]:
+    """B(θ), and how far the reservation offsets go: operator and reach of `policy_by_series`."""
     x, _ = _positions(series, theta)
     log_value, _ = _clenshaw(series.coefficients, x)
-    return series.reward + jnp.sum(series.weight * jnp.exp(log_value), axis=0)
+    return series.reward + jnp.sum(series.weight * jnp.exp(log_value), axis=0), _reach(x)
 
 
 def policy_by_series(series: SeriesOperator, theta: Float[Array, "*state"]) -> SeriesPolicy:
@@ -130,11 +138,8 @@ def policy_by_series(series: SeriesOperator, theta: Float[Array, "*state"]) -> S
     through_p = jnp.abs(rates) * (series.size * series.multiplier)[wide] * in_p
     terms = 4.0 * series.magnitude + jnp.sum(through_p + 8.0 * value, axis=0)
     rounding = 2.0 * UNIT_ROUNDOFF * terms + jnp.sum(series.error[wide] * value, axis=0)
-    axes = tuple(range(1, x.ndim))
-    reach = jnp.stack([jnp.min(x, axis=axes), jnp.max(x, axis=axes)], axis=-1)
-    return SeriesPolicy(
-        series.reward + jnp.sum(value, axis=0), jnp.maximum(rates, 0.0), jnp.max(rounding), reach
-    )
+    operator = series.reward + jnp.sum(value, axis=0)
+    return SeriesPolicy(operator, jnp.maximum(rates, 0.0), jnp.max(rounding), _reach(x))
 
 
 def reservation_range(
@@ -156,6 +161,11 @@ def _positions(series: SeriesOperator, theta: Array) -> tuple[Array, Array]:
     p = ((theta[None] - after) / series.size[wide] + series.cost) / series.multiplier[wide]
     x = (p - series.middle[wide]) * (1.0 / series.half)[wide]
     return jnp.where(series.weight > 0.0, x, 0.0), after
+
+
+def _reach(x: Array) -> Array:
+    axes = tuple(range(1, x.ndim))
+    return jnp.stack([jnp.min(x, axis=axes), jnp.max(x, axis=axes)], axis=-1)
 
 
 def _clenshaw(coefficients: Array, x: Array) -> tuple[Array, Array]:

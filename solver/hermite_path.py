@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from quotegrid.solver.certificate import UNIT_ROUNDOFF
 from quotegrid.solver.chain import destination
-from quotegrid.solver.hamiltonian_series import SeriesOperator, policy_by_series
+from quotegrid.solver.hamiltonian_series import SeriesOperator, operator_and_reach, policy_by_series
 
 _SAMPLES = 12  # subintervals of an interval at whose ends R is evaluated
 _CURVATURE_SAFETY = 1.5
@@ -157,11 +157,10 @@ def path_defects(
         data = jnp.stack([values, length * members(slope), length**2 * members(bend)], axis=1)
         data = data.reshape(_DATA, *states)
         turns = jnp.tensordot(piece.slope, data, axes=1) / jnp.where(length > 0.0, length, 1.0)
-        found = jax.vmap(lambda theta: policy_by_series(series, theta))(
-            own[None] + jnp.tensordot(piece.value, data, axes=1)
-        )
+        path = own[None] + jnp.tensordot(piece.value, data, axes=1)
+        operator, reach = jax.vmap(lambda theta: operator_and_reach(series, theta))(path)
         zero = jnp.zeros((1, *states))
-        samples = jnp.concatenate([zero, found.operator - turns, zero])
+        samples = jnp.concatenate([zero, operator - turns, zero])
         turn = jnp.max(jnp.abs(samples[2:] - 2.0 * samples[1:-1] + samples[:-2]))
         room = _CURVATURE_SAFETY * turn / 8.0
         most, least = jnp.max(samples) + room, jnp.min(samples) - room
@@ -171,7 +170,7 @@ def path_defects(
         reading = reading + 8.0 * UNIT_ROUNDOFF * jnp.max(jnp.abs(members(level)))
         largest = length * (jnp.maximum(jnp.maximum(most, -least), 0.0) + allowance) + reading
         span = length * (jnp.maximum(most - least, 0.0) + 2.0 * allowance) + 2.0 * reading
-        return largest, span, found.reach
+        return largest, span, reach
 
     largest, span, between = jax.lax.map(on, weights)
     everywhere = jnp.concatenate([reach, between.reshape(-1, *reach.shape[1:])])

@@ -165,7 +165,7 @@ def _paths(
     for _ in range(_TRIALS):
         middle, half = 0.5 * (low + high), (0.5 + _MARGIN) * (high - low)
         waiting = fits & np.array([one is None for one in found])
-        series, start, accurate = _expanded(lanes.stacked, middle - half, middle + half, waiting)
+        series, start, accurate = _expanded(lanes, middle - half, middle + half, waiting)
         waiting = waiting & accurate
         if not np.any(waiting):
             break
@@ -185,13 +185,13 @@ def _paths(
 
 
 def _expanded(
-    stacked: Problem, low: np.ndarray, high: np.ndarray, waiting: np.ndarray
+    lanes: _Lanes, low: np.ndarray, high: np.ndarray, waiting: np.ndarray
 ) -> tuple[SeriesOperator, Progress, np.ndarray]:
     """Series of the least degree that is accurate for all `waiting` lanes, or of the highest; the march's
     start; and for which lanes they are.
     """
     for degree in DEGREES:
-        series, start = _begin(stacked, jnp.asarray(low), jnp.asarray(high), degree=degree)
+        series, start = _begin(lanes.stacked, *map(jax.device_put, (low, high, lanes.fastest)), degree=degree)
         accurate = np.all(np.asarray(series.error) <= ACCURATE, axis=1)  # False where it is NaN
         if np.all(accurate | ~waiting) or degree == DEGREES[-1]:
             return series, start, accurate
@@ -205,7 +205,7 @@ def _march(
     at = start
     pieces = [[np.asarray(x)[None] for x in (start.now, start.bias, start.level, start.slope, start.sound)]]
     durations = lanes.durations
-    ends, tolerances, moving = jnp.asarray(durations), jnp.asarray(lanes.allowed), durations > 0.0
+    ends, tolerances, moving = jax.device_put(durations), jax.device_put(lanes.allowed), durations > 0.0
     for _ in range(0, _MOST_STEPS, ATTEMPTS):
         at, nodes = _march_kernel(series, at, ends, tolerances, target=lanes.target)
         pieces.append([np.asarray(x) for x in nodes])
@@ -233,7 +233,7 @@ def _defects(series: SeriesOperator, paths: list[Path | None], shape: tuple[int,
     there = [none if path is None else path for path in paths]
 
     def padded(arrays: list[np.ndarray]) -> Array:
-        return jnp.asarray(
+        return jax.device_put(
             np.stack([np.pad(x, [(0, count - len(x))] + [(0, 0)] * (x.ndim - 1)) for x in arrays])
         )
 
@@ -371,7 +371,7 @@ def _look(lanes: _Lanes, found: list[_Found], to_go: list[np.ndarray]) -> _Looke
 
 def _stacked(arrays: list[np.ndarray], count: int) -> Array:
     """[lane, count, …], each padded with its own last entry."""
-    return jnp.asarray(
+    return jax.device_put(
         np.stack([np.pad(x, [(0, count - len(x))] + [(0, 0)] * (x.ndim - 1), mode="edge") for x in arrays])
     )
 
@@ -380,16 +380,17 @@ def _stacked(arrays: list[np.ndarray], count: int) -> Array:
 def _prepare(stacked: Problem) -> _Prepared:
     def of_one(problem: Problem) -> _Prepared:
         chain = discretise(problem)
-        policies = [greedy_policy(chain, theta) for theta in (chain.terminal, asinh_start(chain))]
-        ranges = [reservation_range(chain, policy.reservation) for policy in policies]
-        low, high = (jnp.stack(ends) for ends in zip(*ranges, strict=True))
-        leaving = [jnp.max(jnp.sum(policy.rates, axis=0), initial=0.0) for policy in policies]
+        ends = jnp.stack([chain.terminal, asinh_start(chain)])
+        policies = jax.vmap(lambda theta: greedy_policy(chain, theta))(ends)
+        low, high = jax.vmap(lambda p: reservation_range(chain, p))(policies.reservation)
+        at_end = jax.tree.map(lambda x: x[0], policies)
+        leaving = jnp.max(jnp.sum(policies.rates, axis=1), initial=0.0)
         return _Prepared(
             jnp.min(low, axis=0),
             jnp.max(high, axis=0),
             chain.value_scale,
-            fastest_scale(chain, policies[0]),
-            jnp.max(jnp.stack(leaving)),
+            fastest_scale(chain, at_end),
+            leaving,
         )
 
     return jax.vmap(of_one)(stacked)
@@ -397,15 +398,19 @@ def _prepare(stacked: Problem) -> _Prepared:
 
 @kernel
 def _begin(
-    stacked: Problem, low: Float[Array, "lane flow"], high: Float[Array, "lane flow"], *, degree: int
+    stacked: Problem,
+    low: Float[Array, "lane flow"],
+    high: Float[Array, "lane flow"],
+    step: Float[Array, " lane"],
+    *,
+    degree: int,
 ) -> tuple[SeriesOperator, Progress]:
-    def of_one(problem: Problem, low: Array, high: Array) -> tuple[SeriesOperator, Progress]:
+    def of_one(problem: Problem, low: Array, high: Array, step: Array) -> tuple[SeriesOperator, Progress]:
         chain = discretise(problem)
         series = series_operator(chain, low, high, degree)
-        policy = greedy_policy(chain, chain.terminal)
-        return series, start_runge_kutta(series, chain.terminal, chain.target, fastest_scale(chain, policy))
+        return series, start_runge_kutta(series, chain.terminal, chain.target, step)
 
-    return jax.vmap(of_one)(stacked, low, high)
+    return jax.vmap(of_one)(stacked, low, high, step)
 
 
 @kernel
