@@ -33,7 +33,8 @@ def outcome(arguments) -> jax.Array:
 def test_derivatives_are_those_of_differences(intensity: AbstractIntensity, quotes: tuple) -> None:
     """First ones to the rounding of a central difference, 1e-16/1e-6, and its curvature, 1e-12."""
     leaves = jax.tree.map(lambda x: jnp.asarray(x, float), intensity)
-    quote_set = QuoteSet(*(None if x is None else jnp.asarray(x) for x in quotes))
+    low, high, tick = quotes
+    quote_set = QuoteSet(jnp.asarray(low), jnp.asarray(high), None if tick is None else jnp.asarray(tick))
     flat, restore = ravel_pytree((leaves, jnp.asarray(0.13), jnp.asarray(2.0), jnp.asarray(0.1), quote_set))
 
     def at(numbers):

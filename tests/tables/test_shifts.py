@@ -84,9 +84,9 @@ def test_first_order_and_its_error(table: PolicyTable) -> None:
     found = Quoter(table).quote(1, shift={"price.volatility": "+10%", "price.drift": -0.02})
     change = 0.04 * 1.0 - 0.02 * 2.0
     for label, offset in plain.offsets.items():
-        assert found.offsets[label] == pytest.approx(offset + change)
+        assert offset is not None and found.offsets[label] == pytest.approx(offset + change)
     assert plain.gain is not None and found.gain == pytest.approx(plain.gain + change)
-    assert found.value == pytest.approx(plain.value + change)
+    assert plain.value is not None and found.value == pytest.approx(plain.value + change)
     said = (0.04 * math.sqrt(0.05) + 0.02 * math.sqrt(0.1)) ** 2
     assert found.shifted is not None
     assert found.shifted.parameters == {
