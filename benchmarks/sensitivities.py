@@ -107,8 +107,8 @@ def main() -> None:
         "# What sensitivities cost",
         "",
         f"`taskset -c 0 python benchmarks/sensitivities.py --rounds {arguments.rounds}`, "
-        f"{datetime.now(UTC):%Y-%m-%d}, one processor ({platform.machine()}), Python {platform.python_version()}, "
-        f"JAX {jax.__version__}. Milliseconds, medians. What the columns are stands on top of the script.",
+        f"{datetime.now(UTC):%Y-%m-%d}, one {platform.machine()} processor, "
+        f"Python {platform.python_version()}, JAX {jax.__version__}. Milliseconds, medians. What the columns are stands on top of the script.",
         "",
         "| problem | parameters | solve | derivatives | with curvature | once each | derivatives / solve "
         "| derivatives / once each |",

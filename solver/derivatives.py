@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from quotegrid.models.problem import Problem
+from quotegrid.solver.bellman import greedy_policy
 from quotegrid.solver.discretise import inventory_lattices
 from quotegrid.solver.finite_tangents import Moving, MovingOutput, march_tangents, moving_output, start_moving
 from quotegrid.solver.kernels import kernel
@@ -20,6 +21,7 @@ from quotegrid.solver.linear_tangents import Columns, linear_equation, march_lin
 from quotegrid.solver.methods import linear_decay
 from quotegrid.solver.tangents import ChainTangents, Holds, Tangents, chain_tangents, stationary_tangents
 
+_MANY_FILLS = 2e4  # in a horizon: beyond, implicit steps are fewer
 _CHUNK = 16  # output times per compiled call of the general march
 
 
@@ -182,10 +184,12 @@ def _march(problem: Problem, directions: Problem, to_go: np.ndarray, second: boo
     """The general march, in chunks of one shape."""
     count = len(to_go)
     padded = np.concatenate([to_go, np.full(-count % _CHUNK, to_go[-1])])
-    moving, state = _start(problem, directions, second=second)
+    moving, state, fills = _start(problem, directions, second=second)
+    explicit = float(fills) * float(to_go[-1]) <= _MANY_FILLS
     pieces = []
     for begin in range(0, len(padded), _CHUNK):
-        state, piece = _chunk(moving, state, jnp.asarray(padded[begin : begin + _CHUNK]))
+        outputs = jnp.asarray(padded[begin : begin + _CHUNK])
+        state, piece = _chunk(moving, state, outputs, explicit=explicit)
         if not bool(state.sound):
             raise MarchError(
                 f"the tangents reached {float(state.now):.6g} of {float(to_go[-1]):.6g} to go, in "
@@ -196,14 +200,18 @@ def _march(problem: Problem, directions: Problem, to_go: np.ndarray, second: boo
 
 
 @kernel
-def _start(problem: Problem, directions: Problem, *, second: bool) -> tuple[ChainTangents, Moving]:
+def _start(problem: Problem, directions: Problem, *, second: bool) -> tuple[ChainTangents, Moving, Array]:
+    """And how many fills there are per time, at most, where θ does not depend on inventory."""
     moving = chain_tangents(problem, directions, second)
-    return moving, start_moving(moving)
+    rates = greedy_policy(moving.chain, jnp.zeros(moving.chain.shape)).rates
+    return moving, start_moving(moving), jnp.max(jnp.sum(rates, axis=0), initial=0.0)
 
 
 @kernel
-def _chunk(moving: ChainTangents, state: Moving, to_go: Array) -> tuple[Moving, MovingOutput]:
-    return march_tangents(moving, state, to_go)
+def _chunk(
+    moving: ChainTangents, state: Moving, to_go: Array, *, explicit: bool
+) -> tuple[Moving, MovingOutput]:
+    return march_tangents(moving, state, to_go, explicit)
 
 
 def _target(problem: Problem) -> tuple[int, ...]:

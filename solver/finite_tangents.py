@@ -3,16 +3,20 @@
     ∂θ/∂τ = B(θ; x),   ∂(dθ)/∂τ = L dθ + ∂_x B,   dθ(0) = ∂_x θ(T)
 
 L is the generator of the greedy quotes and ∂_x the derivative at fixed θ (`tangents`); second derivatives
-along each parameter join as further tangents, with source B'' + ∂_xx B. The scheme is that of
-`extrapolated_euler`, applied to θ and its tangents as one equation whose Jacobian is taken block by block:
-one factorisation of 1/η - L for each length η of small steps, as many right-hand sides as tangents. What is
-left out of the Jacobian, ∂L/∂θ, couples θ to its tangents one way and costs no stability; the extrapolation
-takes its error away with the others.
+along each parameter join as further tangents, with source B'' + ∂_xx B. All are one equation, and two schemes
+of order 8 march it:
+
+- the explicit one of `runge_kutta`, with a few mean times between fills a step;
+- for horizons of very many fills that of `extrapolated_euler`, with a Jacobian taken block by block: one
+  factorisation of 1/η - L for each length η of small steps, as many right-hand sides as tangents. What is
+  left out of the Jacobian, ∂L/∂θ, couples θ to its tangents one way and costs no stability; the extrapolation
+  takes its error away with the others.
 
 The step is controlled for θ and for each tangent, relative to its largest entry. Where a quote changes its
 tick, L jumps: a step across such a moment must be so short that the jump makes no difference.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -22,8 +26,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from quotegrid.solver.bellman import GreedyPolicy, greedy_policy
 from quotegrid.solver.chain import ControlledChain
+from quotegrid.solver.dormand_prince import ERROR_WEIGHTS, STAGE_WEIGHTS, STAGES, STEP_WEIGHTS
 from quotegrid.solver.extrapolated_euler import ORDER, STEP_LIMIT, extrapolation_weights
 from quotegrid.solver.linear_systems import Factors, factorise, solve_factored
+from quotegrid.solver.runge_kutta import STABLE
 from quotegrid.solver.tangents import ChainTangents, Holds, holds, tangents_of
 
 TOLERANCE = 1e-11  # of a step: of θ against the value scale, of a tangent against its largest entry
@@ -84,14 +90,10 @@ def start_moving(moving: ChainTangents) -> Moving:
 
 
 def march_tangents(
-    moving: ChainTangents, start: Moving, outputs: Float[Array, " t"]
+    moving: ChainTangents, start: Moving, outputs: Float[Array, " t"], explicit: bool
 ) -> tuple[Moving, MovingOutput]:
-    """θ and its tangents at the increasing times to go `outputs`."""
+    """θ and its tangents at the increasing times to go `outputs`, by either scheme."""
     chain = moving.chain
-    counts = np.arange(1, ORDER + 1)
-    best = jnp.asarray(extrapolation_weights(counts.tolist()))
-    difference = best - jnp.asarray(np.concatenate([[0.0], extrapolation_weights(counts[1:].tolist())]))
-    lanes = jnp.asarray(counts, float)
     wide = (slice(None),) + (None,) * len(chain.shape)
     states = tuple(range(1, 1 + len(chain.shape)))
     at_target = (slice(None), *chain.target)
@@ -106,44 +108,20 @@ def march_tangents(
 
         return tangents_of(operator, moving, bias, d_bias)
 
-    def big_step(
-        state: Moving, rates: Array, drift: Array, d_drift: Array, length: Array
-    ) -> tuple[Array, Array, Array, Array]:
-        """Increments of bias and tangents less drift × length, and the estimated errors of both."""
-
-        def prepare(killing: Array) -> Factors:
-            return factorise(rates, chain.shifts, jnp.broadcast_to(killing, chain.shape))
-
-        factors = jax.vmap(prepare)(lanes / length)
-
-        def lane(moved: tuple[Array, Array], factor: Factors) -> tuple[Array, Array]:
-            e, d_e = moved
-            policy, d_right = slopes(state.bias + e, state.d_bias + d_e)
-            solve = jax.vmap(solve_factored, in_axes=(None, 0))
-            right = policy.operator - drift
-            return e + solve_factored(factor, right), d_e + solve(factor, d_right - d_drift[wide])
-
-        def small_step(moved: tuple[Array, Array], done: Array) -> tuple[tuple[Array, Array], None]:
-            after = jax.vmap(lane)(moved, factors)
-
-            def unless_done(new: Array, old: Array) -> Array:
-                return jnp.where((done < lanes).reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
-
-            return jax.tree.map(unless_done, after, moved), None
-
-        nothing = jnp.zeros((ORDER, *chain.shape)), jnp.zeros((ORDER, *state.d_bias.shape))
-        (e, d_e), _ = jax.lax.scan(small_step, nothing, jnp.arange(ORDER, dtype=float))
-        error = jnp.max(jnp.abs(jnp.tensordot(difference, e, axes=1)))
-        d_error = jnp.max(jnp.abs(jnp.tensordot(difference, d_e, axes=1)), axis=states)
-        return jnp.tensordot(best, e, axes=1), jnp.tensordot(best, d_e, axes=1), error, d_error
+    scheme = _explicit_step if explicit else _extrapolated_step
 
     def advance(state: Moving, until: Array) -> Moving:
         left = until - state.now
-        length = jnp.where(2.0 * state.step >= left, 0.5 * left, state.step)
-        length = jnp.where(state.step >= left, left, length)
         policy, d_operator = slopes(state.bias, state.d_bias)
+        longest = state.step
+        if explicit:
+            leaving = jnp.max(jnp.sum(policy.rates, axis=0), initial=0.0)
+            longest = jnp.minimum(longest, jnp.where(leaving > 0.0, 0.5 * STABLE / leaving, jnp.inf))
+        length = jnp.where(2.0 * longest >= left, 0.5 * left, longest)
+        length = jnp.where(longest >= left, left, length)
         drift, d_drift = policy.operator[chain.target], d_operator[at_target]
-        e, d_e, error, d_error = big_step(state, policy.rates, drift, d_drift, length)
+        here = _Here(state.bias, state.d_bias, policy, d_operator)
+        e, d_e, error, d_error = scheme(chain, here, slopes, length)
         bias, d_bias = state.bias + e, state.d_bias + d_e
         shift, d_shift = bias[chain.target], d_bias[at_target]
         bias, d_bias = bias - shift, d_bias - d_shift[wide]
@@ -183,6 +161,95 @@ def march_tangents(
         return state, moving_output(moving, state.bias, state.level, state.d_bias, state.d_level)
 
     return jax.lax.scan(to_output, start, outputs)
+
+
+class _Here(NamedTuple):
+    """Where a step starts."""
+
+    bias: Array
+    d_bias: Array
+    policy: GreedyPolicy
+    d_operator: Array
+
+    def less_drift(self, chain: ControlledChain, operator: Array, d_operator: Array) -> tuple[Array, Array]:
+        """Slopes less their own at the target, so that only differences are added up."""
+        wide = (slice(None),) + (None,) * len(chain.shape)
+        d_drift = self.d_operator[(slice(None), *chain.target)]
+        return operator - self.policy.operator[chain.target], d_operator - d_drift[wide]
+
+
+# increments of bias and tangents less drift × length, and the estimated errors of both
+_Step = tuple[Array, Array, Array, Array]
+_Slopes = Callable[[Array, Array], tuple[GreedyPolicy, Array]]
+
+
+def _explicit_step(chain: ControlledChain, here: _Here, slopes: _Slopes, length: Array) -> _Step:
+    """One step of Dormand and Prince's method of order 8."""
+
+    def at_stage(e: Array, d_e: Array) -> tuple[Array, Array]:
+        policy, d_operator = slopes(here.bias + e, here.d_bias + d_e)
+        return here.less_drift(chain, policy.operator, d_operator)
+
+    def combined(weights: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
+        return tuple(length * jnp.tensordot(weights, x, axes=1) for x in found)  # type: ignore[return-value]
+
+    def stage(found: tuple[Array, Array], row: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
+        weights, place = row
+        new = at_stage(*combined(weights, found))
+        return jax.tree.map(lambda x, y: x.at[place].set(y), found, new), None
+
+    first = here.less_drift(chain, here.policy.operator, here.d_operator)
+    found = jax.tree.map(lambda x: jnp.zeros((STAGES + 1, *x.shape)).at[0].set(x), first)
+    # the last row is the step itself: its slope, at the new place, is for the error estimate
+    step = np.concatenate([STEP_WEIGHTS, np.zeros(STAGES + 1 - len(STEP_WEIGHTS))])
+    rows = np.concatenate([np.pad(STAGE_WEIGHTS, ((0, 0), (0, 1))), step[None]])
+    found, _ = jax.lax.scan(stage, found, (jnp.asarray(rows), jnp.arange(1, STAGES + 1)))
+    e, d_e = combined(jnp.asarray(step), found)
+
+    def error(x: Array, axes: tuple[int, ...]) -> Array:
+        fifth, third = (
+            jnp.max(jnp.abs(jnp.tensordot(jnp.asarray(row), x, axes=1)), axis=axes) for row in ERROR_WEIGHTS
+        )
+        both = jnp.sqrt(fifth**2 + 0.01 * third**2)
+        return length * fifth**2 / jnp.where(both > 0.0, both, 1.0)
+
+    axes = tuple(range(len(chain.shape)))
+    return e, d_e, error(found[0], axes), error(found[1], tuple(axis + 1 for axis in axes))
+
+
+def _extrapolated_step(chain: ControlledChain, here: _Here, slopes: _Slopes, length: Array) -> _Step:
+    """1 … K linearly implicit small steps, side by side, and their combinations of orders K and K - 1."""
+    counts = np.arange(1, ORDER + 1)
+    best = jnp.asarray(extrapolation_weights(counts.tolist()))
+    difference = best - jnp.asarray(np.concatenate([[0.0], extrapolation_weights(counts[1:].tolist())]))
+    lanes = jnp.asarray(counts, float)
+
+    def prepare(killing: Array) -> Factors:
+        return factorise(here.policy.rates, chain.shifts, jnp.broadcast_to(killing, chain.shape))
+
+    factors = jax.vmap(prepare)(lanes / length)
+
+    def lane(moved: tuple[Array, Array], factor: Factors) -> tuple[Array, Array]:
+        e, d_e = moved
+        policy, d_operator = slopes(here.bias + e, here.d_bias + d_e)
+        right, d_right = here.less_drift(chain, policy.operator, d_operator)
+        solve = jax.vmap(solve_factored, in_axes=(None, 0))
+        return e + solve_factored(factor, right), d_e + solve(factor, d_right)
+
+    def small_step(moved: tuple[Array, Array], done: Array) -> tuple[tuple[Array, Array], None]:
+        after = jax.vmap(lane)(moved, factors)
+
+        def unless_done(new: Array, old: Array) -> Array:
+            return jnp.where((done < lanes).reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
+
+        return jax.tree.map(unless_done, after, moved), None
+
+    nothing = jnp.zeros((ORDER, *here.bias.shape)), jnp.zeros((ORDER, *here.d_bias.shape))
+    (e, d_e), _ = jax.lax.scan(small_step, nothing, jnp.arange(ORDER, dtype=float))
+    states = tuple(range(1, here.d_bias.ndim))
+    error = jnp.max(jnp.abs(jnp.tensordot(difference, e, axes=1)))
+    d_error = jnp.max(jnp.abs(jnp.tensordot(difference, d_e, axes=1)), axis=states)
+    return jnp.tensordot(best, e, axes=1), jnp.tensordot(best, d_e, axes=1), error, d_error
 
 
 def moving_output(

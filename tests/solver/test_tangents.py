@@ -1,0 +1,53 @@
+"""Tangents of a finite horizon: three routes to the same derivatives."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from quotegrid.solver.derivatives import unit_directions
+from quotegrid.solver.finite_tangents import march_tangents, start_moving
+from quotegrid.solver.linear_tangents import linear_equation, march_linear_tangents
+from quotegrid.solver.solve import parameters
+from quotegrid.solver.tangents import chain_tangents
+
+
+@pytest.mark.usefixtures("x64")
+def test_series_explicit_and_implicit_steps_agree(make_problem) -> None:
+    """To the marches' tolerance of 1e-11 a step, over some tens of steps."""
+    horizon = {"kind": "finite", "duration": 6.0, "terminal": {"quadratic": 0.05}}
+    problem = parameters(make_problem(inventory={"max": 2}, horizon=horizon))
+    leaves = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(problem)])
+    moving_numbers = np.flatnonzero(np.isin(leaves, [0.5, 1.5, 0.1]))  # σ, k, γ
+    to_go = jnp.asarray([0.0, 0.5, 6.0])
+
+    @jax.jit
+    def routes(problem, directions):
+        moving = chain_tangents(problem, directions, second=False)
+        equation, linear = linear_equation(moving)
+        bias, level, sound = march_linear_tangents(equation, to_go, shifts=(1, -1), target=2)
+        explicit, implicit = (
+            march_tangents(moving, start_moving(moving), to_go, explicit=explicit)
+            for explicit in (True, False)
+        )
+        return (bias.first, level.first, linear & sound), explicit, implicit
+
+    series, *marches = routes(problem, unit_directions(problem, moving_numbers))
+    assert series[2].all()
+    for state, found in marches:
+        assert state.sound
+        np.testing.assert_allclose(found.d_bias, np.moveaxis(series[0], -1, 1), atol=1e-9)
+        np.testing.assert_allclose(found.d_level, series[1], atol=1e-9)
+
+
+@pytest.mark.usefixtures("x64")
+def test_parameters_that_leave_the_linear_equations_are_named(make_problem) -> None:
+    problem = parameters(
+        make_problem(
+            price={"volatility": 0.5, "reference": 50.0}, horizon={"kind": "finite", "duration": 1.0}
+        )
+    )
+    count = sum(np.size(leaf) for leaf in jax.tree.leaves(problem))
+    moving = chain_tangents(problem, unit_directions(problem, np.arange(count)), second=False)
+    _, linear = linear_equation(moving)
+    assert int(np.sum(~np.asarray(linear))) == 1  # proportional_fee, which moves the κ of bid and ask apart
