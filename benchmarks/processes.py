@@ -10,16 +10,15 @@ imports. The first run of each solve, when that folder is empty, is told apart.
 
 import argparse
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median, quantiles
+
+from side_by_side import markdown_table, provenance, publish
 
 from quotegrid.models.assets import Inventory
 from quotegrid.models.horizons import Ergodic
@@ -61,14 +60,14 @@ def seconds(command: list[str], environment: dict[str, str]) -> float:
     return time.perf_counter() - start
 
 
-def row(contest: Contest, first: float, runs: int, environment: dict[str, str]) -> str:
+def row(contest: Contest, first: float, runs: int, environment: dict[str, str]) -> tuple[str, ...]:
     opponent, ours = [], []
     for _ in range(runs):
         opponent.append(seconds([sys.executable, "-c", f"import {contest.opponent}"], environment))
         ours.append(seconds([PROGRAM, *contest.words], environment))
     low, middle, high = quantiles([x / y for x, y in zip(ours, opponent, strict=True)], n=4)
     target = "" if contest.target is None else f"≤ {contest.target:g}"
-    cells = (
+    return (
         f"`{contest.told.partition(' (')[0]}`" + contest.told[len(contest.told.partition(" (")[0]) :],
         f"{median(ours):.3f}",
         f"`import {contest.opponent}` {median(opponent):.3f}",
@@ -76,10 +75,9 @@ def row(contest: Contest, first: float, runs: int, environment: dict[str, str]) 
         target,
         f"{first:.1f}",
     )
-    return f"| {' | '.join(cells)} |"
 
 
-def warm_starts() -> list[str]:
+def warm_starts() -> list[tuple[str, ...]]:
     """Iterations, and ms in a process that has solved before: from nothing → from an old table."""
     rows = []
     for name, limit in (("eth-perpetual", 20), ("fx-dealer-ladder", 100), ("fx-dealer-ladder", 1000)):
@@ -108,17 +106,9 @@ def warm_starts() -> list[str]:
                     times.append(1e3 * (time.perf_counter() - begin))
                 iterations.append(found.iterations)
                 taken.append(median(times))
-            what = f"{name}, ergodic, ±{limit} lots | {part:.0%}"
-            rows.append(f"| {what} | {iterations[0]} → {iterations[1]} | {taken[0]:.1f} → {taken[1]:.1f} |")
+            saved = f"{iterations[0]} → {iterations[1]}", f"{taken[0]:.1f} → {taken[1]:.1f}"
+            rows.append((f"{name}, ergodic, ±{limit} lots", f"{part:.0%}", *saved))
     return rows
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.machine())
 
 
 def main() -> None:
@@ -135,39 +125,26 @@ def main() -> None:
             row(contest, once, chosen.runs, environment)
             for contest, once in zip(all_contests, first, strict=True)
         ]
-    text = "\n".join(
-        [
-            "# Whole processes",
-            "",
-            f"`python benchmarks/processes.py --runs {chosen.runs}`, {datetime.now(UTC):%Y-%m-%d}, "
-            f"{os.cpu_count()} processors of {processor()}, Python {platform.python_version()}, JAX "
-            f"{version('jax')}, NumPy {version('numpy')}. Medians of {chosen.runs} paired runs in seconds; "
-            "ratios are medians and quartiles over the pairs. How they are taken stands on top of the "
-            "script.",
-            "",
-            "| `quotegrid …` | s | opponent, s | ratio (quartiles) | target | first run, s |",
-            "|---|---|---|---|---|---|",
-            *rows,
-            "",
-            "The first run of a solve compiles its kernels; both formats have the same, so only the upper",
-            "two compile. Later runs load them from the user's cache folder, whatever the numbers in the",
-            "problem file, until its structure or the version of quotegrid or JAX changes.",
-            "",
-            "## Warm start",
-            "",
-            "`--warm-start T` starts from the value of an earlier table. Policy iteration needs few",
-            "iterations from its own start already, and a process spends its time on loading: iterations are",
-            "saved, not seconds. A finite horizon is marched from its end and has nothing to start from.",
-            "",
-            "| problem | volatility moved by | iterations | ms in a running process |",
-            "|---|---|---|---|",
-            *warm_starts(),
-            "",
-        ]
+    command = f"python benchmarks/processes.py --runs {chosen.runs}"
+    publish(
+        chosen.output,
+        "# Whole processes",
+        f"{provenance(command, ('jax', 'numpy'))} Medians of {chosen.runs} paired runs in seconds; ratios "
+        "are medians and quartiles over the pairs. How they are taken stands on top of the script.",
+        markdown_table(
+            ("`quotegrid …`", "s", "opponent, s", "ratio (quartiles)", "target", "first run, s"), rows
+        ),
+        "The first run of a solve compiles its kernels; both formats have the same, so only the upper two "
+        "compile. Later runs load them from the user's cache folder, whatever the numbers in the problem "
+        "file, until its structure or the version of quotegrid or JAX changes.",
+        "## Warm start",
+        "`--warm-start T` starts from the value of an earlier table. Policy iteration needs few iterations "
+        "from its own start already, and a process spends its time on loading: iterations are saved, not "
+        "seconds. A finite horizon is marched from its end and has nothing to start from.",
+        markdown_table(
+            ("problem", "volatility moved by", "iterations", "ms in a running process"), warm_starts()
+        ),
     )
-    print(text)
-    if chosen.output is not None:
-        chosen.output.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
