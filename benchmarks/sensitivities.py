@@ -108,7 +108,8 @@ def main() -> None:
         "",
         f"`taskset -c 0 python benchmarks/sensitivities.py --rounds {arguments.rounds}`, "
         f"{datetime.now(UTC):%Y-%m-%d}, one {platform.machine()} processor, "
-        f"Python {platform.python_version()}, JAX {jax.__version__}. Milliseconds, medians. What the columns are stands on top of the script.",
+        f"Python {platform.python_version()}, JAX {jax.__version__}. Milliseconds, medians; the columns are "
+        "explained on top of the script.",
         "",
         "| problem | parameters | solve | derivatives | with curvature | once each | derivatives / solve "
         "| derivatives / once each |",

@@ -48,6 +48,6 @@ def test_parameters_that_leave_the_linear_equations_are_named(make_problem) -> N
         )
     )
     count = sum(np.size(leaf) for leaf in jax.tree.leaves(problem))
-    moving = chain_tangents(problem, unit_directions(problem, np.arange(count)), second=False)
-    _, linear = linear_equation(moving)
+    directions = unit_directions(problem, np.arange(count))
+    linear = jax.jit(lambda *at: linear_equation(chain_tangents(*at, second=False))[1])(problem, directions)
     assert int(np.sum(~np.asarray(linear))) == 1  # proportional_fee, which moves the κ of bid and ask apart
