@@ -136,7 +136,8 @@ def march_in_lockstep(
         ratio = apply(v) / inside
         sound = sound & (jnp.min(inside, axis=0) > _SMALLEST) & jnp.all(jnp.isfinite(ratio), axis=0)
         sound = sound & (reach <= _LONGEST * _MOST_STEPS)
-        bias = fast_log(inside) * per_decay
+        # (the end of the horizon itself, to the last bit)
+        bias = jnp.where((elapsed > 0.0)[None], fast_log(inside) * per_decay, before.bias)
         slope = (ratio - shift_of_m[None]) * per_decay
         now = Moment(bias, level, slope, defect(reached, elapsed, bias, level))
         return (v, buffer, now, reached, elapsed, ratio, sound), observe(before, now, length)
