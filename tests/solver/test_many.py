@@ -140,3 +140,12 @@ def test_fast_log():
     with jax.enable_x64(True):
         ours = np.asarray(jax.jit(fast_log)(x))
     np.testing.assert_allclose(ours, np.log(x), rtol=5e-16, atol=0)
+
+
+@pytest.mark.parametrize("intensity", [None, {"kind": "logistic", "A": 1.5, "a": -0.7, "b": 1.8}])
+def test_the_end_of_the_horizon_is_exact(intensity, make_problem, x64):
+    """Stored to the last bit: a verifier compares it with the problem."""
+    problem = make_problem(intensity, horizon={**FINITE, "terminal": {"quadratic": 0.123}})
+    expected = [float(problem.terminal_value(np.array([float(lots)]))) for lots in range(-4, 5)]
+    for solution in [solve(problem), *solve_many([problem, problem], table=TIMES)]:
+        assert solution.value[-1].tolist() == expected
