@@ -3,8 +3,8 @@
     ∂θ/∂τ (q) = -½ γ σ² q² + H(θ(q) - θ(q+1)) + H(θ(q) - θ(q-1)),
     H(p) = sup_δ Λ(δ) (1 - e^{-γ(δ - p)})/γ,
 
-Λ = A/(1 + e^{bδ}). H has no closed form. A vectorised Newton iteration (`best_offset`) is the plain way;
-to march, H is worked out beforehand at the nodes of a fine grid of p with its slope -w(p), and read as a cubic
+Λ = A/(1 + e^{bδ}). H has no closed form. A vectorised Newton iteration (`best_offset`) is the plain way; to
+march, H is worked out beforehand at the nodes of a fine grid of p with its slope -w(p), and read as a cubic
 in between: some ten operations on arrays, which is what NumPy can do fastest.
 """
 

@@ -3,8 +3,9 @@
     taskset -c 0 python benchmarks/one_table.py [--rounds 21] [--output FILE.md]
 
 All contestants take turns in each round, on the one processor that taskset leaves them; ratios are those
-within a round. `solve` goes from a Problem to a Solution, certificate included; its opponents go from
-numbers to θ, without offsets or bounds. Their tolerances are tuned: the fastest whose error stays below what is asked.
+within a round. `solve` goes from a Problem to a Solution, certificate included; its opponents go from numbers
+to θ, without offsets or bounds. Their tolerances are tuned: the fastest whose error stays below what is
+asked.
 
     GLFT      limit 50, T = 600 s, 101 times, exponential fills. glft_routes.py: scipy.linalg.expm of one
               interval and 100 products; eigh_tridiagonal; DOP853 by solve_ivp and banded LSODA by odeint for
@@ -226,8 +227,8 @@ def main() -> None:
         field, targets = make()
         pages += [f"## {title}", section(field, chosen.rounds, targets)]
     pages.append(
-        "A decision process on whole ticks misses quotes by up to half a tick; the continuum of `solve` "
-        "costs the same whatever the range. quantecon's joint actions grow with the square of the number of ticks."
+        "A decision process on whole ticks misses quotes by up to half a tick; the continuum of "
+        "`solve` costs the same whatever the range. quantecon's joint actions grow with the square of the number of ticks."
     )
     publish(chosen.output, *pages)
 

@@ -7,8 +7,10 @@ state hands its killing and its transitions on to its neighbours (Grassmann, Tak
 stationary distribution): every pivot is a sum of non-negative numbers, so x has componentwise relative
 accuracy when b ≥ 0, however stiff the rates.
 
-One step up and one down: *cyclic reduction* eliminates every state's two neighbours at once, log2(n) rounds
-of vector work. Wider shifts: banded elimination, row by row.
+One step up and one down: *cyclic reduction*. While the chain is long, every second state is eliminated, which
+halves it: n + n/2 + n/4 … work and memory. On what is left every state's two neighbours are eliminated at
+once, log2(n) rounds of vector work, after which there is nothing to substitute back. Wider shifts: banded
+elimination, row by row.
 """
 
 from math import prod
@@ -21,10 +23,25 @@ from jaxtyping import Array, Float
 
 from quotegrid.solver.chain import Shift, destination
 
+_HALVED = 64  # longer chains are halved; a shorter one is a few vectors that stay near the processor
+
+
+class HalvingFactors(NamedTuple):
+    """One halving: the rates and pivots of the eliminated states 1, 3, 5 …, in pairs with the kept 0, 2, 4 …;
+    an odd chain gets one more state, that nobody goes to.
+    """
+
+    below: Float[Array, " pair"]  # rate of an eliminated state to the kept one below it
+    above: Float[Array, " pair"]
+    pivot: Float[Array, " pair"]
+    share_below: Float[Array, " pair"]  # of its equation that a kept state takes over from the one below it
+    share_above: Float[Array, " pair"]
+
 
 class ReductionFactors(NamedTuple):
     """Cyclic reduction, round by round: what share of each neighbour's equation a state takes over."""
 
+    halvings: tuple[HalvingFactors, ...]
     from_below: tuple[Float[Array, " n"], ...]
     from_above: tuple[Float[Array, " n"], ...]
     killing: Float[Array, " n"]  # what is left on the diagonal
@@ -72,9 +89,30 @@ def _above(x: Array, distance: int) -> Array:
     return jnp.concatenate([x[distance:], jnp.zeros(distance)])
 
 
+def _halve(below: Array, above: Array, killing: Array) -> tuple[HalvingFactors, Array, Array, Array]:
+    """Censor the chain on its states 0, 2, 4 …; with the rates and killing of what is left."""
+    below, above, killing = (_in_pairs(x) for x in (below, above, killing))
+    pivot = killing[:, 1] + below[:, 1] + above[:, 1]
+    leaving = 1.0 / jnp.where(pivot > 0.0, pivot, 1.0)
+    share_above = above[:, 0] * leaving
+    share_below = below[:, 0] * _below(leaving, 1)
+    factors = HalvingFactors(below[:, 1], above[:, 1], pivot, share_below, share_above)
+    left = killing[:, 0] + share_below * _below(killing[:, 1], 1) + share_above * killing[:, 1]
+    return factors, share_below * _below(below[:, 1], 1), share_above * above[:, 1], left
+
+
+def _in_pairs(x: Array) -> Array:
+    return jnp.pad(x, (0, x.size % 2)).reshape(-1, 2)
+
+
 def _reduce(below: Array, above: Array, killing: Array) -> ReductionFactors:
-    """Censor the chain on every second, fourth, eighth … state, for all starting points at once."""
-    from_below, from_above, distance = [], [], 1
+    """Halve a long chain; then censor it on every second, fourth, eighth … state, for all starting points at
+    once.
+    """
+    halvings, from_below, from_above, distance = [], [], [], 1
+    while killing.size > _HALVED:
+        halving, below, above, killing = _halve(below, above, killing)
+        halvings.append(halving)
     while distance < killing.size:
         leaving = 1.0 / jnp.where(killing + below + above > 0.0, killing + below + above, 1.0)
         share_below, share_above = below * _below(leaving, distance), above * _above(leaving, distance)
@@ -83,15 +121,27 @@ def _reduce(below: Array, above: Array, killing: Array) -> ReductionFactors:
         from_below.append(share_below)
         from_above.append(share_above)
         distance *= 2
-    return ReductionFactors(tuple(from_below), tuple(from_above), killing)
+    return ReductionFactors(tuple(halvings), tuple(from_below), tuple(from_above), killing)
 
 
 def _solve_reduced(factors: ReductionFactors, right: Array) -> Array:
+    size, eliminated = right.size, []
+    for halving in factors.halvings:
+        pairs = _in_pairs(right)
+        eliminated.append(pairs[:, 1])
+        right = pairs[:, 0] + halving.share_below * _below(pairs[:, 1], 1) + halving.share_above * pairs[:, 1]
     distance = 1
     for share_below, share_above in zip(factors.from_below, factors.from_above, strict=True):
         right = right + share_below * _below(right, distance) + share_above * _above(right, distance)
         distance *= 2
-    return right / factors.killing
+    x = right / factors.killing
+    for halving, own in zip(reversed(factors.halvings), reversed(eliminated), strict=True):
+        x = x[: own.size]
+        # (where a chain does not communicate, an infinite x is none of those who cannot go there)
+        from_below = jnp.where(halving.below > 0.0, halving.below * x, 0.0)
+        from_above = jnp.where(halving.above > 0.0, halving.above * _above(x, 1), 0.0)
+        x = jnp.stack([x, (own + from_below + from_above) / halving.pivot], axis=1).reshape(-1)
+    return x[:size]
 
 
 def _eliminate_band(rows: Array, flat: list[int], killing: Array) -> BandFactors:

@@ -1,0 +1,183 @@
+"""Growth: ergodic problems of a hundred to a million lots, and tables by the hundreds and thousands.
+
+    taskset -c 0 python benchmarks/growth.py [--rounds 5] [--most 1000000] [--output FOLDER]
+
+Ergodic, one size, limits ±Q: each Q in a process of its own, which solves once (and compiles), then `rounds`
+times. γ falls with Q so that σ² γ Q² k stays what it is in the market of Guéant, Lehalle & Fernandez-Tapia at
+Q = 50: the penalty at the limit, and with it the quotes there, stay the same. Memory is the largest resident
+set of that process, less that of one with Q = 10. Tables: those of many_tables.py, by `solve_many`.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from glft_routes import PAPER, TABLE, draw, glft_problem
+from matplotlib.figure import Figure
+from side_by_side import HERE, Contestant, markdown_table, provenance, publish, spread, take_turns
+
+from quotegrid.analysis.figures import ASK, BID, FAINT, INK, STYLE
+from quotegrid.solver import solve, solve_many
+
+LIMITS = (100, 1_000, 10_000, 100_000, 1_000_000)
+TABLES = (32, 320, 3200)
+
+
+class Grown(NamedTuple):
+    """What one limit took."""
+
+    limit: int
+    seconds: float  # the median of the solves after the first
+    first: float  # the first one, which compiles
+    memory: float  # bytes, the largest resident set
+    iterations: int
+    quote_error: float  # certified, ticks; NaN where it is not
+    status: str
+
+
+def measure(limit: int, rounds: int) -> Grown:
+    """In this process."""
+    numbers = dict(PAPER, gamma=PAPER["gamma"] * (50.0 / limit) ** 2)
+    problem = glft_problem(**numbers, limit=limit, ergodic=True)
+    taken: list[float] = []
+    found: Any = None
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        found = solve(problem, throw=False)
+        taken.append(time.perf_counter() - start)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+    error = found.certificate.get("quote_error", np.nan)
+    return Grown(
+        limit, float(np.median(taken[1:])), taken[0], most, found.iterations, error, str(found.status)
+    )
+
+
+def apart(limit: int, rounds: int) -> Grown:
+    """In a process of its own."""
+    command = [sys.executable, str(HERE / "growth.py"), "--one", str(limit), "--rounds", str(rounds)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return Grown(*json.loads(done.stdout))
+
+
+def draw_figure(grown: list[Grown], base: float, tables: dict[int, np.ndarray]) -> Figure:
+    """Time per state, memory, and time per table, against how many there are."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(11.0, 3.9), dpi=150)
+        times, memory, many = figure.subplots(1, 3)
+        states = np.array([2 * each.limit + 1 for each in grown])
+        per_state = np.array([each.seconds for each in grown]) / states
+        times.plot(states, 1e6 * per_state, "o-", color=BID, linewidth=1.6, markersize=4.5)
+        low = float(np.min(per_state)) * 1e6
+        times.axhspan(low, 2.0 * low, color=FAINT, alpha=0.35, linewidth=0)
+        times.annotate(
+            "within 2×", (states[0], 1.4 * low), color="#666666", fontsize=8.5, va="center", ha="left"
+        )
+        times.set_title("Ergodic: time per state (µs)")
+        own = np.array([each.memory - base for each in grown]) / 1e6
+        memory.plot(states, own, "s-", color=ASK, linewidth=1.6, markersize=4.5)
+        linear = own[-1] * states / states[-1]
+        memory.plot(states, linear, linestyle=(0, (4, 3)), color=INK, linewidth=1.0)
+        memory.annotate(
+            "linear",
+            (states[-2], linear[-2]),
+            xytext=(6, -8),
+            textcoords="offset points",
+            fontsize=8.5,
+            color=INK,
+        )
+        memory.set_title("Ergodic: memory beyond a small problem's (MB)")
+        counts = np.array(sorted(tables))
+        middle = np.array([np.median(tables[count]) for count in counts]) * 1e3
+        many.plot(counts, middle, "D-", color=INK, linewidth=1.6, markersize=4.5)
+        many.set_ylim(0.0, 1.6 * float(np.max(middle)))
+        many.set_title("`solve_many`: time per GLFT table (ms)".replace("`", ""))
+        for axes, what in ((times, "states"), (memory, "states"), (many, "tables")):
+            axes.set_xscale("log")
+            axes.set_xlabel(what)
+        times.set_yscale("log")
+        memory.set_yscale("log")
+        many.set_xticks(counts, [f"{count}" for count in counts])
+        many.minorticks_off()
+    return figure
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--most", type=int, default=LIMITS[-1], help="the largest limit, lots")
+    arguments.add_argument("--output", type=Path, default=None, help="a folder for growth.md and growth.png")
+    arguments.add_argument("--one", type=int, default=None, help="measure one limit, print numbers")
+    chosen = arguments.parse_args()
+    if chosen.one is not None:
+        print(json.dumps(measure(chosen.one, chosen.rounds)))
+        return
+    base = apart(10, 1).memory
+    grown = [apart(limit, chosen.rounds) for limit in LIMITS if limit <= chosen.most]
+    problems = [glft_problem(**numbers) for numbers in draw(TABLES[-1])]
+    contestants = {
+        str(count): Contestant(lambda count=count: solve_many(problems[:count], table=TABLE), count)
+        for count in TABLES
+    }
+    tables = {int(count): taken for count, taken in take_turns(contestants, chosen.rounds).items()}
+    command = f"taskset -c 0 python benchmarks/growth.py --rounds {chosen.rounds}"
+    rows = [
+        (
+            f"{each.limit:,}",
+            f"{1e3 * each.seconds:.3g}",
+            f"{1e6 * each.seconds / (2 * each.limit + 1):.3g}",
+            f"{(each.memory - base) / 1e6:.1f}",
+            f"{(each.memory - base) / (2 * each.limit + 1):.0f}",
+            f"{each.iterations}",
+            f"{each.quote_error:.1e}" if each.quote_error == each.quote_error else "not certified",
+            each.status,
+            f"{each.first:.1f}",
+        )
+        for each in grown
+    ]
+    per_state = [each.seconds / (2 * each.limit + 1) for each in grown]
+    publish(
+        None if chosen.output is None else chosen.output / "growth.md",
+        "# Growth",
+        f"{provenance(command, ('jax', 'numpy'))} Medians. What is solved stands on top of the script.",
+        "![time per state, memory, and time per table](growth.png)",
+        "## Ergodic, one size, limits ±Q",
+        markdown_table(
+            (
+                "Q, lots",
+                "ms per solve",
+                "µs per state",
+                "memory, MB",
+                "bytes per state",
+                "iterations",
+                "certified error of quotes, ticks",
+                "status",
+                "first solve, s",
+            ),
+            rows,
+        ),
+        f"From the least limit to the largest the time per state goes from {1e6 * per_state[0]:.3g} to "
+        f"{1e6 * per_state[-1]:.3g} µs, and its largest is {max(per_state) / min(per_state):.3g} times its least "
+        "(target: within 2 ×). A small problem is slow per state, for it pays for what every call costs, "
+        f"some hundreds of microseconds. Memory is beyond the {base / 1e6:.0f} MB that a process with Q = 10 "
+        "has; part of it is the compiler's. Passage times to the target grow with Q², and the certified error "
+        "of the quotes with them: it is rounding, multiplied by these times. Where the box does not close, "
+        "all attempts to close it are paid for.",
+        "## GLFT tables by `solve_many`",
+        markdown_table(
+            ("tables", "ms per table (quartiles)"),
+            [(str(count), spread(1e3 * taken)) for count, taken in tables.items()],
+        ),
+    )
+    if chosen.output is not None:
+        draw_figure(grown, base, tables).savefig(chosen.output / "growth.png")
+
+
+if __name__ == "__main__":
+    main()
