@@ -10,8 +10,9 @@ series, and in Horner's order it needs no array beside the sum itself,
 All terms are non-negative: each component of v keeps its relative accuracy. With the row ratios x = (Pv)/v,
 which are largest at the start of a march because max B(θ) does not rise, the terms left out are below
 (hx)^{N+1}/(N+1)! of the sum; that fixes N beforehand, the same for all lanes. A product with hP/n errs by
-(flows + 6) roundings, the mean order of the terms of a sum is at most hx, and an error of M's diagonal by ε
-changes ln v by ετ: these add up to the bound on κ|e|.
+(flows + 6) roundings, the mean order of the terms of a sum is at most hx, a step adds the last sum and the
+scaling to 1 at the target, and an error of M's diagonal by ε changes ln v by ετ: these add up to the bound on
+κ|e|.
 
 Lanes are the last axis, so that a fill, a shift of the state, moves whole vectors; ghost rows of zeros around
 the states stand for "no such fill". The steps go back and forth between two buffers, which lets the compiler
@@ -32,6 +33,7 @@ _LONGEST = 12.0  # hx of a step
 _TAIL = 1e-17
 _SMALLEST = 1e-280  # of v: below, relative accuracy is lost
 _MOST_TERMS = 80
+_ROUNDINGS_OF_A_STEP = 4.0  # the last sum, and the scaling to 1 at the target
 _MOST_STEPS = 100_000  # between two outputs
 
 
@@ -115,7 +117,7 @@ def march_in_lockstep(
         return jax.lax.fori_loop(0, pairs, two_terms, (v, other))
 
     def interval(carry: tuple, length: Array) -> tuple[tuple, Any]:
-        v, buffer, before, reached, elapsed, ratio, sound = carry
+        v, buffer, before, reached, taken, elapsed, ratio, sound = carry
         most = jnp.max(ratio, axis=0)
         reach = jnp.max(jnp.where(sound, length * most, 0.0))
         steps = jnp.clip(jnp.ceil(reach / _LONGEST), 1.0, _MOST_STEPS)
@@ -131,7 +133,7 @@ def march_in_lockstep(
 
         v, buffer, gained = jax.lax.fori_loop(0, steps.astype(int), advance, (v, buffer, jnp.zeros(count)))
         level = before.level + (gained - shift_of_m * length) / lanes.decay
-        reached, elapsed = reached + length * most + 4.0 * steps, elapsed + length
+        reached, taken, elapsed = reached + length * most, taken + steps, elapsed + length
         inside = v[inner]
         ratio = apply(v) / inside
         sound = sound & (jnp.min(inside, axis=0) > _SMALLEST) & jnp.all(jnp.isfinite(ratio), axis=0)
@@ -139,15 +141,16 @@ def march_in_lockstep(
         # (the end of the horizon itself, to the last bit)
         bias = jnp.where((elapsed > 0.0)[None], fast_log(inside) * per_decay, before.bias)
         slope = (ratio - shift_of_m[None]) * per_decay
-        now = Moment(bias, level, slope, defect(reached, elapsed, bias, level))
-        return (v, buffer, now, reached, elapsed, ratio, sound), observe(before, now, length)
+        now = Moment(bias, level, slope, defect(reached, taken, elapsed, bias, level))
+        return (v, buffer, now, reached, taken, elapsed, ratio, sound), observe(before, now, length)
 
-    def defect(reached: Array, elapsed: Array, bias: Array, level: Array) -> Array:
+    def defect(reached: Array, taken: Array, elapsed: Array, bias: Array, level: Array) -> Array:
         products = (len(shifts) + 6.0) * UNIT_ROUNDOFF + lanes.rate_error
         in_diagonal = 4.0 * UNIT_ROUNDOFF * (lanes.decay * lanes.magnitude + shift_of_m)
         largest = jnp.max(jnp.abs(bias), axis=0) + jnp.abs(level)
         in_logs = 8.0 * UNIT_ROUNDOFF * (1.0 + lanes.decay * largest)
-        return (products * reached + in_diagonal * elapsed + in_logs) / lanes.decay
+        in_steps = _ROUNDINGS_OF_A_STEP * UNIT_ROUNDOFF * taken
+        return (products * reached + in_steps + in_diagonal * elapsed + in_logs) / lanes.decay
 
     bias = lanes.terminal - lanes.terminal[target][None]
     inside = jnp.exp(lanes.decay[None] * bias)
@@ -155,7 +158,7 @@ def march_in_lockstep(
     v = jax.lax.dynamic_update_slice(empty, inside, (ghosts, 0))
     ratio, zero = apply(v) / inside, jnp.zeros(count)
     sound = (jnp.min(inside, axis=0) > _SMALLEST) & jnp.all(jnp.isfinite(ratio), axis=0)
-    start = (v, empty, Moment(bias, lanes.terminal[target], ratio, zero), zero, zero, ratio, sound)
+    start = (v, empty, Moment(bias, lanes.terminal[target], ratio, zero), zero, zero, zero, ratio, sound)
     lengths = jnp.diff(to_go, axis=0, prepend=0.0)
     done, outputs = jax.lax.scan(interval, start, lengths)
     return outputs, done[-1]

@@ -72,6 +72,7 @@ def test_what_applies_is_checked(solved) -> None:
         "Bellman equation": "pass",
         "lookup between times": "not applicable",
         "certificate": "not applicable",
+        "sensitivities": "not applicable",
     }
     passing = {
         "bounds and ticks": {"bounds", "tick"},
