@@ -228,7 +228,8 @@ def main() -> None:
         pages += [f"## {title}", section(field, chosen.rounds, targets)]
     pages.append(
         "A decision process on whole ticks misses quotes by up to half a tick; the continuum of "
-        "`solve` costs the same whatever the range. quantecon's joint actions grow with the square of the number of ticks."
+        "`solve` costs the same whatever the range. quantecon's joint actions grow with the square "
+        "of the number of ticks."
     )
     publish(chosen.output, *pages)
 
