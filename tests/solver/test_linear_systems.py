@@ -60,7 +60,7 @@ def allowed(shape, shifts):
     return 2 * np.prod(shape) * 4 * 2 * max(1, *flat) * ROUNDING
 
 
-@pytest.mark.parametrize(("shape", "shifts"), cases([(1,), (2,), (7,), (61,)], [(5, 4), (1, 3)]))
+@pytest.mark.parametrize(("shape", "shifts"), cases([(1,), (2,), (7,), (67,)], [(5, 4), (1, 3)]))
 def test_componentwise_relative_accuracy(shape, shifts, rng, x64):
     rates = random_rates(rng, shape, shifts, 16)
     killing = 1e-13 * 10.0 ** rng.uniform(-1, 1, shape)  # nearly singular: condition 1e13 and more
@@ -135,3 +135,18 @@ def test_reference_state(shape, shifts, reference, killed, rng, x64):
     np.testing.assert_allclose(np.ravel(x), exact[:-1], rtol=0, atol=atol)
     assert abs(float(level) - exact[-1]) <= allowed(shape, shifts) * np.max(np.abs(right))
     assert x[reference] == 0.0
+
+
+@pytest.mark.parametrize("count", [131, 260, 261])
+def test_a_long_chain_that_falls_apart_is_solved_where_it_can_be(count, rng, x64):
+    """Halved once or twice; the lower half is never killed and has no solution, the upper one does not care."""
+    shifts, half = ((1,), (-1,)), count // 2
+    rates = random_rates(rng, (count,), shifts, 4)
+    rates[0, half - 1] = rates[1, half] = 0.0
+    killing = np.where(np.arange(count) < half, 0.0, 1e-3)
+    right = rng.uniform(1.0, 2.0, count)
+    solved = jax.jit(lambda r, k, b: solve_factored(factorise(r, shifts, k), b))
+    found = np.asarray(solved(rates, killing, right))
+    alone = np.asarray(solved(rates[:, half:], killing[half:], right[half:]))
+    assert not np.any(np.isfinite(found[:half]))
+    np.testing.assert_allclose(found[half:], alone, rtol=allowed((count,), shifts))
