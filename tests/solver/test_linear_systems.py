@@ -139,7 +139,7 @@ def test_reference_state(shape, shifts, reference, killed, rng, x64):
 
 @pytest.mark.parametrize("count", [131, 260, 261])
 def test_a_long_chain_that_falls_apart_is_solved_where_it_can_be(count, rng, x64):
-    """Halved once or twice; the lower half is never killed and has no solution, the upper one does not care."""
+    """The lower half is never killed and has no solution, which the upper one ignores."""
     shifts, half = ((1,), (-1,)), count // 2
     rates = random_rates(rng, (count,), shifts, 4)
     rates[0, half - 1] = rates[1, half] = 0.0
