@@ -5,6 +5,8 @@ random numbers are seeded. Double precision is *not* switched on: a function tha
 fail here as it would for a user. A test that calls JAX itself takes the fixture `x64`.
 """
 
+import gc
+import itertools
 import json
 import os
 import random
@@ -46,6 +48,23 @@ def pytest_configure(config: pytest.Config) -> None:
     jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+MOST_MAPPINGS = 30_000  # of a process's memory; Linux allows 65,530, and every compiled kernel takes a dozen
+_finished = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def _few_kernels() -> Iterator[None]:
+    """Let go of compiled kernels before a process has too many, for XLA crashes at the limit. They are on
+    disk.
+    """
+    yield
+    maps = Path("/proc/self/maps")
+    looked_at = next(_finished) % 10 == 0 and maps.exists()
+    if looked_at and maps.read_bytes().count(b"\n") > MOST_MAPPINGS:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(autouse=True)
