@@ -72,7 +72,7 @@ def formulas(
 
 
 def _duration(problem: Problem) -> float | None:
-    return float(problem.horizon.duration) if problem.horizon.kind == "finite" else None  # type: ignore[union-attr]
+    return float(problem.duration()) if problem.horizon.kind == "finite" else None
 
 
 def _fitted(numbers: Textbook) -> tuple[str, ...]:

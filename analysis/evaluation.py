@@ -92,7 +92,7 @@ def best_solution(problem: Problem) -> Solution:
     """The optimum to compare with; of a finite horizon only its two ends."""
     table = None
     if problem.horizon.kind == "finite":
-        table = TableRequest(times=(0.0, float(problem.horizon.duration)))  # type: ignore[union-attr]
+        table = TableRequest(times=(0.0, float(problem.duration())))
     return solve(problem, table=table)
 
 

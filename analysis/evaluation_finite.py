@@ -27,7 +27,7 @@ def _built(leaves: Problem) -> tuple[ControlledChain, Account]:
 
 def evaluate_finite(policy: Policy, problem: Problem, leaves: Problem, begin: tuple[int, ...]) -> Evaluation:
     """A finite horizon, from one starting inventory."""
-    duration = float(problem.horizon.duration)  # type: ignore[union-attr]
+    duration = float(problem.duration())
     chain, money = _built(leaves)
     nodes = np.array([0.0, duration]) if policy.times is None else policy.times
     length, first, last = _pieces(policy, nodes)
@@ -100,7 +100,7 @@ def _finite_over_time(
     policy: Policy, problem: Problem, leaves: Problem, times: np.ndarray, start: Any
 ) -> np.ndarray:
     """p at some times of a finite horizon."""
-    duration = float(problem.horizon.duration)  # type: ignore[union-attr]
+    duration = float(problem.duration())
     known = np.array([0.0, duration]) if policy.times is None else policy.times
     _check_times(times, duration)
     return _distribution(policy, problem, leaves, times, np.union1d(known, times), start)

@@ -309,7 +309,7 @@ def _of_numbers(
     shape = tuple(len(axis) for axis in axes)
     where = np.meshgrid(*axes, indexing="ij")
     nodes = None if times is None else np.asarray(times, float)
-    duration = float(problem.horizon.duration) if problem.horizon.kind == "finite" else None  # type: ignore[union-attr]
+    duration = float(problem.duration()) if problem.horizon.kind == "finite" else None
     if callable(quotes):
         inventory = where[0] if len(where) == 1 else tuple(where)
         if duration is None:

@@ -81,7 +81,7 @@ def _check_times(policy: "Policy", problem: Problem) -> None:
             f"{problem.horizon.kind!r}, which has none. Take its quotes at one time: an array [inventory, "
             "flow]."
         )
-    duration = float(problem.horizon.duration)  # type: ignore[union-attr]
+    duration = float(problem.duration())
     times = policy.times
     if np.any(np.diff(times) <= 0.0):
         raise PolicyError(f"the times of the policy {policy.name!r} do not increase.")

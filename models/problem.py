@@ -21,7 +21,7 @@ from quotegrid.models.contract import Block, entry
 from quotegrid.models.factors import Ambiguity, Factor, PairCorrelation, Schedule
 from quotegrid.models.faults import Fault, ProblemError, join
 from quotegrid.models.flows import Flow, MarketOrderJump, OneSidedFlow
-from quotegrid.models.horizons import Ergodic, Horizon
+from quotegrid.models.horizons import Ergodic, Finite, Horizon
 from quotegrid.models.not_yet import not_in_this_version
 from quotegrid.models.numbers import Label
 from quotegrid.models.paths import places, value_at
@@ -128,6 +128,11 @@ class Problem(Block):
         asset = self.assets[flow.asset]
         place = next(at for at, block in enumerate(asset.flow) if flow.label in block.labels())
         return join(self.asset_path(flow.asset), asset.flow_path(place))
+
+    def duration(self) -> Any:
+        """T of a problem whose horizon is finite, time."""
+        assert isinstance(self.horizon, Finite)
+        return self.horizon.duration
 
     def xi(self) -> Any:
         """ξ of the Hamiltonians, per currency."""

@@ -103,7 +103,7 @@ def finite_derivatives(
         MarchError: the march did not reach the end of the horizon.
     """
     directions = unit_directions(problem, numbers)
-    to_go = (float(problem.horizon.duration) - times)[::-1]  # type: ignore[union-attr]
+    to_go = (float(problem.duration()) - times)[::-1]
     count = len(numbers)
     linear = np.zeros(count, bool)
     pieces: list[tuple[np.ndarray, MovingOutput]] = []
@@ -148,7 +148,7 @@ def _assembled(
         values[:, places] = np.moveaxis(np.asarray(value), 0, 2)
         own = found.d_offsets.reshape(-1, orders, len(places), *found.d_offsets.shape[2:])
         offsets[:, places] = np.moveaxis(np.asarray(own), 0, 2)
-    ends = np.asarray(directions.horizon.duration)  # type: ignore[union-attr]
+    ends = np.asarray(directions.duration())
     for order in range(orders):
         by_end = (ends ** (order + 1)).reshape(-1, *(1,) * (values.ndim - 2))
         values[order] += by_end * common.later.value[None, :, order]

@@ -128,7 +128,7 @@ def _solve_by(
     table: TableRequest,
     progress: Callable[[float], None],
 ) -> FiniteResult:
-    duration = float(problem.horizon.duration)  # type: ignore[union-attr]
+    duration = float(problem.duration())
     chain, start, at_end, fastest = _begin(problem, choice, numerics, duration)
     share = _Halving(progress)
 
@@ -204,7 +204,7 @@ def _broken_off(path: Path, chain: ControlledChain, choice: Choice, duration: fl
 
 def _not_for_runge_kutta(problem: Problem, choice: Choice, numerics: Numerics) -> FiniteResult:
     """The end of the horizon, and a status that says that there is no more."""
-    duration = float(problem.horizon.duration)  # type: ignore[union-attr]
+    duration = float(problem.duration())
     chain, _, at_end, _ = _begin(problem, Choice(EXTRAPOLATED_EULER, ""), numerics, duration)
     bias, level, offsets, quoted, defect = (np.asarray(x)[None] for x in at_end)
     offset = np.moveaxis(np.where(quoted, offsets, np.nan), 1, -1)

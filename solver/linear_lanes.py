@@ -78,7 +78,7 @@ def solve_linear_lanes(
         prepared = prepared._replace(lanes=prepared.lanes._replace(rates=rates))
     shifts = tuple(flow.sign * flow.size for flow in problems[0].one_sided_flows())
     lattice = inventory_lattices(problems[0])[0]
-    durations = np.array([problem.horizon.duration for problem in problems], float)  # type: ignore[union-attr]
+    durations = np.array([problem.duration() for problem in problems], float)
     durations = np.pad(durations, (0, len(prepared.fastest) - len(problems)), mode="edge")
 
     def march(to_go: np.ndarray) -> tuple[_Marched, np.ndarray]:

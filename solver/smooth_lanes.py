@@ -70,14 +70,12 @@ class _Prepared(NamedTuple):
     """What the host should know of the lanes; a first axis of lanes."""
 
     low: Float[
-        Array | np.ndarray, "lane flow"
-    ]  # reservation offsets at the end of the horizon and in the long run, price
+        Array, "lane flow"
+    ]  # reservation offsets, at the end of the horizon and in the long run, price
     high: Float[Array, "lane flow"]
     scale: Float[Array, " lane"]  # of the value, currency
     fastest: Float[Array, " lane"]  # time scale at the end of the horizon, time
-    leaving: Float[
-        Array | np.ndarray, " lane"
-    ]  # largest rate of leaving a state, there and in the long run, per time
+    leaving: Float[Array, " lane"]  # largest rate of leaving a state, then and then, per time
 
 
 class _Quotes(NamedTuple):
@@ -118,7 +116,7 @@ def solve_smooth_lanes(
     """
     low, high, scale, fastest, leaving = (np.asarray(x) for x in _prepare(stacked))
     count = len(scale)
-    durations = np.array([problem.horizon.duration for problem in problems], float)  # type: ignore[union-attr]
+    durations = np.array([problem.duration() for problem in problems], float)
     durations = np.pad(durations, (0, count - len(problems)), mode="edge")
     fits = 2.0 * leaving * durations < STABLE * _MOST_STEPS
     fits[len(problems) :] = False

@@ -52,7 +52,7 @@ def solve_traced(
         found = policy_iteration(chain, problem.horizon.kind == "ergodic", tolerance)
         offset = jnp.where(found.policy.quoted, found.policy.offsets, jnp.nan)
         return TracedSolution(found.bias + found.level, offset, found.gain, found.residual, found.converged)
-    to_go = (problem.horizon.duration - jnp.asarray(times, float))[::-1]  # type: ignore[union-attr]
+    to_go = (problem.duration() - jnp.asarray(times, float))[::-1]
     start = with_first_step(start_marching(chain, chain.terminal))
     marching, path = march_extrapolated(chain, start, to_go, jnp.asarray(tolerance, float))
     value = path.bias + path.level.reshape((-1,) + (1,) * len(chain.shape))
