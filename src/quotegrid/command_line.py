@@ -13,17 +13,26 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
+from quotegrid.command_arguments import (
+    BAD_INPUT,
+    DONE,
+    NO,
+    AsJson,
+    TableFile,
+    numerals,
+    picture_file,
+    print_json,
+    progress_bar,
+)
 from quotegrid.complaints import AnswerIsNo, complain, explain
-
-DONE, NO, BAD_INPUT = 0, 1, 2
+from quotegrid.study_commands import audit, choose, evaluate, sensitivities, uncertainty
 
 app = typer.Typer(
     help="Optimal quotes for market makers: a problem file in, a lookup table out.",
@@ -31,20 +40,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-def picture_file(path: Path | None) -> Path | None:
-    """Refuse a picture's file that names no format, before any work is done."""
-    if path is not None and path.suffix not in (".png", ".svg", ".pdf"):
-        raise typer.BadParameter(f"{path}: a picture's file ends in .png, .svg or .pdf")
-    return path
-
-
-TableFile = Annotated[Path, typer.Argument(metavar="TABLE", help="A table: .safetensors or .nc.")]
-
-
-ProblemPath = Annotated[Path, typer.Argument(metavar="PROBLEM.toml", help="A problem file.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 class Between(StrEnum):
@@ -192,14 +187,14 @@ def quote(
     explain_it: Annotated[
         bool, typer.Option("--explain", help="Split the offsets into spread, risk, costs, …")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Look up the quotes at one inventory."""
     from quotegrid.table_files import read_table
     from quotegrid.tables.quoter import Quoter
 
     quoter = Quoter(read_table(table), between=between.value, outside=outside.value)
-    lots = [numeral(word, "--inventory") for word in inventory.split(",")]
+    lots = numerals(inventory, "--inventory")
     state = lots[0] if len(lots) == 1 else lots
     if explain_it:
         if shift:
@@ -209,7 +204,7 @@ def quote(
 
     found = quoter.quote(state, at, dict(map(read_shift, shift)) if shift else None)
     if as_json:
-        print(json.dumps(found.to_json(), allow_nan=False))
+        print_json(found.to_json())
         return DONE
     from quotegrid.quote_text import quote_lines
 
@@ -230,7 +225,7 @@ def explain_lookup(
 
         found = explain_quote(table, state, at, between=between.value, outside=outside.value)
     if as_json:
-        print(json.dumps({"offsets": found.offsets, **found.to_json()}, allow_nan=False))
+        print_json({"offsets": found.offsets, **found.to_json()})
         return DONE
     from quotegrid.quote_text import explanation_lines
 
@@ -249,196 +244,8 @@ def verify(table: TableFile) -> int:
     return DONE if found.passed else NO
 
 
-@app.command()
-def evaluate(
-    table: TableFile,
-    problem: ProblemPath,
-    start: Annotated[str | None, typer.Option(help="Inventory at the start, lots; 3,-2 for two.")] = None,
-    as_json: AsJson = False,
-) -> int:
-    """What a table's quotes earn, risk and lose against the optimum, under any problem of its flows."""
-    from rich.console import Console
-
-    from quotegrid.compiler_cache import set_up_jax
-
-    with progress_bar(f"evaluating {table.name}"):
-        set_up_jax()
-        from quotegrid.analysis.evaluation import evaluate as evaluate_policy
-        from quotegrid.models.problem_file import read_problem_file
-        from quotegrid.table_files import read_table
-
-        begin = None if start is None else [numeral(word, "--start") for word in start.split(",")]
-        world = read_problem_file(problem).problem
-        found = evaluate_policy(read_table(table), world, start=begin, name=table.name)
-    if as_json:
-        print(json.dumps(found.to_json(), allow_nan=False))
-        return DONE
-    from quotegrid.evaluation_report import evaluation_report
-
-    Console().print(evaluation_report(found))
-    return DONE
-
-
-@app.command()
-def audit(
-    problem: ProblemPath,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", callback=picture_file, help="Also draw it: .png, .svg or .pdf."),
-    ] = None,
-    table: Annotated[
-        list[Path] | None, typer.Option(help="Tables of one's own to compare as well.", metavar="TABLE")
-    ] = None,
-    session: Annotated[
-        float | None, typer.Option(help="What Avellaneda-Stoikov takes for the time to the end.")
-    ] = None,
-    delay: Annotated[
-        float | None, typer.Option(help="Also quotes that see the inventory so late on average.")
-    ] = None,
-    as_json: AsJson = False,
-) -> int:
-    """How far textbook formulas and rounded tables are from the optimum, in money."""
-    from rich.console import Console
-
-    from quotegrid.compiler_cache import set_up_jax
-
-    with progress_bar(f"auditing {problem.name}"):
-        set_up_jax()
-        from quotegrid.analysis.audit import audit as audit_problem
-        from quotegrid.models.problem_file import read_problem_file
-        from quotegrid.table_files import read_table
-
-        own = {each.name: read_table(each) for each in table or ()}
-        world = read_problem_file(problem).problem
-        found = audit_problem(world, policies=own, session=session, delay=delay)
-        if output is not None:
-            found.figure().savefig(output)
-    if as_json:
-        print(json.dumps(found.to_json(), allow_nan=False))
-        return DONE
-    from quotegrid.evaluation_report import audit_report
-
-    Console().print(audit_report(found))
-    return DONE
-
-
-@app.command()
-def choose(
-    problem: ProblemPath,
-    target: Annotated[str, typer.Option(help="inventory_deviation, half_life, tail, pnl_volatility or pnl.")],
-    value: Annotated[float, typer.Option(help="What it should be, in its unit.")],
-    beyond: Annotated[float | None, typer.Option(help="Lots, for the tail.")] = None,
-    parameter: Annotated[
-        str | None, typer.Option(help="Path of the number to choose; else the preferences' own.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the problem file with it.")
-    ] = None,
-    as_json: AsJson = False,
-) -> int:
-    """Find the risk aversion or penalty whose optimum has this inventory or P&L."""
-    from rich.console import Console
-
-    from quotegrid.compiler_cache import set_up_jax
-
-    with progress_bar(f"searching with {problem.name}"):
-        set_up_jax()
-        from quotegrid.analysis.preference_choice import InfeasibleTarget, choose_preference
-        from quotegrid.models.problem_file import ProblemFile, read_problem_file, write_problem_file
-
-        file = read_problem_file(problem)
-        try:
-            found = choose_preference(
-                file.problem, target=target, value=value, parameter=parameter, beyond=beyond
-            )
-        except InfeasibleTarget as error:
-            raise AnswerIsNo(f"{problem}: {error}") from error
-        if output is not None:
-            chosen = ProblemFile(problem=found.problem, table=file.table, numerics=file.numerics)
-            write_problem_file(output, chosen)
-    if as_json:
-        entry = {
-            "parameter": found.parameter,
-            "value": found.value,
-            "target": target,
-            "reached": found.reached,
-        }
-        print(json.dumps({**entry, "evaluation": found.evaluation.to_json()}, allow_nan=False))
-        return DONE
-    from quotegrid.evaluation_report import choice_report
-
-    Console().print(choice_report(found))
-    return DONE
-
-
-@app.command()
-def sensitivities(
-    problem: ProblemPath,
-    inventory: Annotated[str | None, typer.Option(help="Where to look, lots; else at the target.")] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", callback=picture_file, help="Also draw it: .png, .svg or .pdf."),
-    ] = None,
-    as_json: AsJson = False,
-) -> int:
-    """How quotes, value and gain move with every number of a problem."""
-    from rich.console import Console
-
-    from quotegrid.compiler_cache import set_up_jax
-
-    with progress_bar(f"differentiating {problem.name}"):
-        set_up_jax()
-        from quotegrid.analysis.sensitivities import sensitivities as differentiate
-        from quotegrid.models.problem_file import read_problem_file
-
-        file = read_problem_file(problem)
-        found = differentiate(file.problem, numerics=file.numerics, table=file.table)
-        if output is not None:
-            from quotegrid.analysis.sensitivity_figure import sensitivity_figure
-
-            sensitivity_figure(found).savefig(output)
-    from quotegrid.sensitivities_report import sensitivities_report, state_of, to_json
-
-    if as_json:
-        print(json.dumps(to_json(found), allow_nan=False))
-        return DONE
-    lots = None if inventory is None else [numeral(word, "--inventory") for word in inventory.split(",")]
-    Console().print(sensitivities_report(found, state_of(found, file.problem, lots)))
-    return DONE
-
-
-@app.command()
-def uncertainty(
-    problem: ProblemPath,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", callback=picture_file, help="Also draw it: .png, .svg or .pdf."),
-    ] = None,
-    as_json: AsJson = False,
-) -> int:
-    """What the errors of the parameters do to quotes and gain, and which to measure better."""
-    from rich.console import Console
-
-    from quotegrid.compiler_cache import set_up_jax
-
-    with progress_bar(f"differentiating {problem.name}"):
-        set_up_jax()
-        from quotegrid.analysis.uncertain_quotes import uncertain_quotes
-        from quotegrid.models.problem_file import read_problem_file
-
-        file = read_problem_file(problem)
-        found = uncertain_quotes(file.problem, numerics=file.numerics, table=file.table)
-        if output is not None:
-            from quotegrid.analysis.uncertainty_figure import uncertainty_figure
-
-            uncertainty_figure(found).savefig(output)
-    from quotegrid.uncertainty_report import to_json, uncertainty_report
-
-    if as_json:
-        print(json.dumps(to_json(found), allow_nan=False))
-        return DONE
-    Console().print(uncertainty_report(found))
-    return DONE
+for study in (evaluate, audit, choose, sensitivities, uncertainty):
+    app.command()(study)
 
 
 @app.command()
@@ -554,33 +361,6 @@ def schema() -> int:
 
     print(json.dumps(json_schema(), indent=2))
     return DONE
-
-
-def numeral(word: str, option: str) -> float:
-    """A number from the command line, whole ones as int, so that 3 is printed as 3."""
-    try:
-        return int(word)
-    except ValueError:
-        pass
-    try:
-        return float(word)
-    except ValueError:
-        raise typer.BadParameter(
-            f"{word!r} is not a number; allowed: 3, -2.5, or 3,-2", param_hint=option
-        ) from None
-
-
-@contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[float], None]]:
-    """A bar on stderr while the work goes on, if somebody watches; call what it gives with the part done."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=None)  # pulses until the first fraction is known
-        yield lambda fraction: bar.update(task, total=1.0, completed=fraction)
 
 
 def run(arguments: Sequence[str]) -> int:

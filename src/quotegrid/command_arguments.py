@@ -1,0 +1,64 @@
+"""What commands have in common: exit codes, arguments and options, numbers on the line, the progress bar."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DONE, NO, BAD_INPUT = 0, 1, 2
+
+
+def picture_file(path: Path | None) -> Path | None:
+    """Refuse a picture's file that names no format, before any work is done."""
+    if path is not None and path.suffix not in (".png", ".svg", ".pdf"):
+        raise typer.BadParameter(f"{path}: a picture's file ends in .png, .svg or .pdf")
+    return path
+
+
+TableFile = Annotated[Path, typer.Argument(metavar="TABLE", help="A table: .safetensors or .nc.")]
+ProblemPath = Annotated[Path, typer.Argument(metavar="PROBLEM.toml", help="A problem file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+PictureOutput = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", callback=picture_file, help="Also draw it: .png, .svg or .pdf."),
+]
+
+
+def numeral(word: str, option: str) -> float:
+    """A number from the command line, whole ones as int, so that 3 is printed as 3."""
+    try:
+        return int(word)
+    except ValueError:
+        pass
+    try:
+        return float(word)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{word!r} is not a number; allowed: 3, -2.5, or 3,-2", param_hint=option
+        ) from None
+
+
+def numerals(words: str, option: str) -> list[float]:
+    """Numbers with commas between them, one for each asset."""
+    return [numeral(word, option) for word in words.split(",")]
+
+
+def print_json(entry: object) -> None:
+    """One JSON object on one line."""
+    print(json.dumps(entry, allow_nan=False))
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[float], None]]:
+    """A bar on stderr while the work goes on, if somebody watches; call what it gives with the part done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None)  # pulses until the first fraction is known
+        yield lambda fraction: bar.update(task, total=1.0, completed=fraction)

@@ -1,0 +1,192 @@
+"""The commands that study: `evaluate`, `audit`, `choose`, `sensitivities`, `uncertainty`.
+
+Each computes with JAX under a progress bar, then prints a screen or one JSON object.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quotegrid.command_arguments import (
+    DONE,
+    AsJson,
+    PictureOutput,
+    ProblemPath,
+    TableFile,
+    numerals,
+    print_json,
+    progress_bar,
+)
+from quotegrid.complaints import AnswerIsNo
+
+
+def evaluate(
+    table: TableFile,
+    problem: ProblemPath,
+    start: Annotated[str | None, typer.Option(help="Inventory at the start, lots; 3,-2 for two.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """What a table's quotes earn, risk and lose against the optimum, under any problem of its flows."""
+    from rich.console import Console
+
+    with jax_at_work(f"evaluating {table.name}"):
+        from quotegrid.analysis.evaluation import evaluate as evaluate_policy
+        from quotegrid.models.problem_file import read_problem_file
+        from quotegrid.table_files import read_table
+
+        begin = None if start is None else numerals(start, "--start")
+        world = read_problem_file(problem).problem
+        found = evaluate_policy(read_table(table), world, start=begin, name=table.name)
+    if as_json:
+        print_json(found.to_json())
+        return DONE
+    from quotegrid.evaluation_report import evaluation_report
+
+    Console().print(evaluation_report(found))
+    return DONE
+
+
+def audit(
+    problem: ProblemPath,
+    output: PictureOutput = None,
+    table: Annotated[
+        list[Path] | None, typer.Option(help="Tables of one's own to compare as well.", metavar="TABLE")
+    ] = None,
+    session: Annotated[
+        float | None, typer.Option(help="What Avellaneda-Stoikov takes for the time to the end.")
+    ] = None,
+    delay: Annotated[
+        float | None, typer.Option(help="Also quotes that see the inventory so late on average.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """How far textbook formulas and rounded tables are from the optimum, in money."""
+    from rich.console import Console
+
+    with jax_at_work(f"auditing {problem.name}"):
+        from quotegrid.analysis.audit import audit as audit_problem
+        from quotegrid.models.problem_file import read_problem_file
+        from quotegrid.table_files import read_table
+
+        own = {each.name: read_table(each) for each in table or ()}
+        world = read_problem_file(problem).problem
+        found = audit_problem(world, policies=own, session=session, delay=delay)
+        if output is not None:
+            found.figure().savefig(output)
+    if as_json:
+        print_json(found.to_json())
+        return DONE
+    from quotegrid.evaluation_report import audit_report
+
+    Console().print(audit_report(found))
+    return DONE
+
+
+def choose(
+    problem: ProblemPath,
+    target: Annotated[str, typer.Option(help="inventory_deviation, half_life, tail, pnl_volatility or pnl.")],
+    value: Annotated[float, typer.Option(help="What it should be, in its unit.")],
+    beyond: Annotated[float | None, typer.Option(help="Lots, for the tail.")] = None,
+    parameter: Annotated[
+        str | None, typer.Option(help="Path of the number to choose; else the preferences' own.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the problem file with it.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Find the risk aversion or penalty whose optimum has this inventory or P&L."""
+    from rich.console import Console
+
+    with jax_at_work(f"searching with {problem.name}"):
+        from quotegrid.analysis.preference_choice import InfeasibleTarget, choose_preference
+        from quotegrid.models.problem_file import ProblemFile, read_problem_file, write_problem_file
+
+        file = read_problem_file(problem)
+        try:
+            found = choose_preference(
+                file.problem, target=target, value=value, parameter=parameter, beyond=beyond
+            )
+        except InfeasibleTarget as error:
+            raise AnswerIsNo(f"{problem}: {error}") from error
+        if output is not None:
+            chosen = ProblemFile(problem=found.problem, table=file.table, numerics=file.numerics)
+            write_problem_file(output, chosen)
+    if as_json:
+        entry = {
+            "parameter": found.parameter,
+            "value": found.value,
+            "target": target,
+            "reached": found.reached,
+        }
+        print_json({**entry, "evaluation": found.evaluation.to_json()})
+        return DONE
+    from quotegrid.evaluation_report import choice_report
+
+    Console().print(choice_report(found))
+    return DONE
+
+
+def sensitivities(
+    problem: ProblemPath,
+    inventory: Annotated[str | None, typer.Option(help="Where to look, lots; else at the target.")] = None,
+    output: PictureOutput = None,
+    as_json: AsJson = False,
+) -> int:
+    """How quotes, value and gain move with every number of a problem."""
+    from rich.console import Console
+
+    with jax_at_work(f"differentiating {problem.name}"):
+        from quotegrid.analysis.sensitivities import sensitivities as differentiate
+        from quotegrid.models.problem_file import read_problem_file
+
+        file = read_problem_file(problem)
+        found = differentiate(file.problem, numerics=file.numerics, table=file.table)
+        if output is not None:
+            from quotegrid.analysis.sensitivity_figure import sensitivity_figure
+
+            sensitivity_figure(found).savefig(output)
+    from quotegrid.sensitivities_report import sensitivities_report, state_of, to_json
+
+    if as_json:
+        print_json(to_json(found))
+        return DONE
+    lots = None if inventory is None else numerals(inventory, "--inventory")
+    Console().print(sensitivities_report(found, state_of(found, file.problem, lots)))
+    return DONE
+
+
+def uncertainty(problem: ProblemPath, output: PictureOutput = None, as_json: AsJson = False) -> int:
+    """What the errors of the parameters do to quotes and gain, and which to measure better."""
+    from rich.console import Console
+
+    with jax_at_work(f"differentiating {problem.name}"):
+        from quotegrid.analysis.uncertain_quotes import uncertain_quotes
+        from quotegrid.models.problem_file import read_problem_file
+
+        file = read_problem_file(problem)
+        found = uncertain_quotes(file.problem, numerics=file.numerics, table=file.table)
+        if output is not None:
+            from quotegrid.analysis.uncertainty_figure import uncertainty_figure
+
+            uncertainty_figure(found).savefig(output)
+    from quotegrid.uncertainty_report import to_json, uncertainty_report
+
+    if as_json:
+        print_json(to_json(found))
+        return DONE
+    Console().print(uncertainty_report(found))
+    return DONE
+
+
+@contextmanager
+def jax_at_work(title: str) -> Iterator[None]:
+    """JAX set up for the command line, and a bar while it works."""
+    from quotegrid.compiler_cache import set_up_jax
+
+    with progress_bar(title):
+        set_up_jax()
+        yield
