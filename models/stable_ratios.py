@@ -70,9 +70,13 @@ def wright_omega(x: ArrayLike) -> Float[Array, "..."]:
     small = log * (1.0 - jnp.log1p(log) / (2.0 + log))
     above = jnp.maximum(x, 1.0)
     large = above - jnp.log(above) * (1.0 - 1.0 / (1.0 + above))
-    for _ in range(_NEWTON_STEPS):
+
+    def newton(_: int, roots: tuple) -> tuple:
+        small, large = roots
         small = small - (small - power - power * jnp.expm1(-small)) / (1.0 + small)
-        large = large + (above - large - jnp.log(large)) * (large / (1.0 + large))
+        return small, large + (above - large - jnp.log(large)) * (large / (1.0 + large))
+
+    small, large = jax.lax.fori_loop(0, _NEWTON_STEPS, newton, (small, large))
     return jnp.where(x <= 1.0, small, large)
 
 
@@ -86,10 +90,11 @@ def _wright_omega_jvp(primals, tangents):
 def log_sum_root(x: ArrayLike) -> Float[Array, "..."]:
     """The root v ≥ 0 of v + ln(1 + v) = x for x ≥ 0; any shape; relatively accurate down to v ≈ x/2 at 0."""
     x = jnp.asarray(x, float)
-    root = x - jnp.log1p(0.5 * x)
-    for _ in range(_NEWTON_STEPS):
-        root = root + (x - root - jnp.log1p(root)) * ((1.0 + root) / (2.0 + root))
-    return root
+
+    def newton(_: int, root: Array) -> Array:
+        return root + (x - root - jnp.log1p(root)) * ((1.0 + root) / (2.0 + root))
+
+    return jax.lax.fori_loop(0, _NEWTON_STEPS, newton, x - jnp.log1p(0.5 * x))
 
 
 @log_sum_root.defjvp

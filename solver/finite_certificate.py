@@ -25,7 +25,7 @@ from jaxtyping import Array, Bool, Float
 from quotegrid.solver.bellman import greedy_policy
 from quotegrid.solver.certificate import Certificate, not_certified, quote_bounds, rounding_allowance
 from quotegrid.solver.chain import ControlledChain, destination, in_problem_order
-from quotegrid.solver.kernels import kernel
+from quotegrid.solver.kernels import hot_kernel, kernel
 
 _SAMPLES = 8  # subintervals of an interval at whose ends R is evaluated
 _CURVATURE_SAFETY = 1.5
@@ -133,7 +133,7 @@ def _derivatives(chain: ControlledChain, bias: Float[Array, "t *state"]) -> tupl
     return jax.lax.map(at, bias)
 
 
-@kernel
+@hot_kernel
 def _interval_range(
     chain: ControlledChain,
     start: Float[Array, "t *state"],

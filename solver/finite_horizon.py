@@ -29,12 +29,12 @@ from quotegrid.solver.finite_certificate import (
 )
 from quotegrid.solver.finite_result import FiniteResult
 from quotegrid.solver.implicit_euler import march_implicit_euler
-from quotegrid.solver.kernels import kernel
+from quotegrid.solver.kernels import hot_kernel, kernel
 from quotegrid.solver.linear_lanes import solve_linear_lanes
 from quotegrid.solver.marching import Marching, Output, fastest_scale, start_marching
 from quotegrid.solver.methods import EXTRAPOLATED_EULER, IMPLICIT_EULER, RUNGE_KUTTA, UNIFORMISATION, Choice
 from quotegrid.solver.resting_path import bound_at_rest, may_rest
-from quotegrid.solver.smooth_lanes import solve_smooth_lanes
+from quotegrid.solver.smooth_horizon import solve_smooth
 from quotegrid.solver.status import Status
 from quotegrid.solver.time_nodes import (
     calendar_times,
@@ -94,12 +94,12 @@ def solve_finite(
 
     Runs with double precision on.
     """
-    one_lane = jax.tree.map(lambda leaf: leaf[None], problem)
     found = None
     if choice.method == UNIFORMISATION and len(problem.assets) == 1:
+        one_lane = jax.tree.map(lambda leaf: leaf[None], problem)
         found = solve_linear_lanes(one_lane, [problem], choice, table)[0]
     elif choice.method == RUNGE_KUTTA:
-        found = solve_smooth_lanes(one_lane, [problem], choice, numerics, table, progress)[0]
+        found = solve_smooth(problem, choice, numerics, table, progress)
     if found is not None:
         progress(1.0)
         return found
@@ -348,7 +348,7 @@ def _march(
     return Path(reached, bias, level, offset, defects, int(marching.steps), sound, bounded)
 
 
-@kernel
+@hot_kernel
 def _march_kernel(
     chain: ControlledChain, marching: Marching, outputs: Array, parameter: Array, *, method: str
 ) -> tuple[Marching, Output]:

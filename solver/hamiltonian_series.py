@@ -30,21 +30,18 @@ _MEASURED = 2.0  # the largest error seen between the nodes, times this, is take
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class SeriesOperator:
-    """The Bellman operator of a chain with series for its Hamiltonians; flows in the order of the problem.
+    """The Bellman operator of a chain with series for its Hamiltonians; flows in the order of the problem."""
 
-    A lane of many has the shapes given; stacked ones have a first axis more.
-    """
-
-    reward: Float[Array, "..."]  # ℓ [*state], currency per time
-    magnitude: Float[Array, "..."]  # Σ|terms of ℓ| [*state], currency per time
-    size: Float[Array, "..."]  # z [flow], units
-    multiplier: Float[Array, "..."]  # m [flow]
-    cost: Float[Array, "..."]  # c [flow, *state], price units
-    weight: Float[Array, "..."]  # a [flow, *state]; 0 where the flow is off
-    middle: Float[Array, "..."]  # of the range of p [flow], price units
-    half: Float[Array, "..."]  # its half width [flow], price units
-    coefficients: Float[Array, "..."]  # of ln H [flow, n], H in currency per time
-    error: Float[Array, "..."]  # relative, of H [flow]
+    reward: Float[Array, "*state"]  # ℓ, currency per time
+    magnitude: Float[Array, "*state"]  # Σ|terms of ℓ|, currency per time
+    size: Float[Array, " flow"]  # z, units
+    multiplier: Float[Array, " flow"]  # m
+    cost: Float[Array, "flow *state"]  # c, price units
+    weight: Float[Array, "flow *state"]  # a; 0 where the flow is off
+    middle: Float[Array, " flow"]  # of the range of p, price units
+    half: Float[Array, " flow"]  # its half width, price units
+    coefficients: Float[Array, "flow n"]  # of ln H, H in currency per time
+    error: Float[Array, " flow"]  # relative, of H
     shifts: tuple[Shift, ...] = field(metadata={"static": True})
 
 

@@ -42,8 +42,8 @@ class ReductionFactors(NamedTuple):
     """Cyclic reduction, round by round: what share of each neighbour's equation a state takes over."""
 
     halvings: tuple[HalvingFactors, ...]
-    from_below: tuple[Float[Array, " n"], ...]
-    from_above: tuple[Float[Array, " n"], ...]
+    from_below: Float[Array, "round n"]
+    from_above: Float[Array, "round n"]
     killing: Float[Array, " n"]  # what is left on the diagonal
 
 
@@ -79,14 +79,29 @@ def solve_factored(factors: Factors, right: Float[Array, "*state"]) -> Float[Arr
     return solver(factors, right.reshape(-1)).reshape(right.shape)  # type: ignore[arg-type]
 
 
-def _below(x: Array, distance: int) -> Array:
-    """x(i - distance), 0 where there is none."""
-    return jnp.concatenate([jnp.zeros(distance), x[:-distance]])
+def _before(x: Array) -> Array:
+    """x(i - 1), 0 where there is none."""
+    return jnp.concatenate([jnp.zeros(1), x[:-1]])
 
 
-def _above(x: Array, distance: int) -> Array:
-    """x(i + distance), 0 where there is none."""
-    return jnp.concatenate([x[distance:], jnp.zeros(distance)])
+def _after(x: Array) -> Array:
+    """x(i + 1), 0 where there is none."""
+    return jnp.concatenate([x[1:], jnp.zeros(1)])
+
+
+def _around(x: Array, distance: Array) -> tuple[Array, Array]:
+    """x(i - distance) and x(i + distance), 0 where there is none; for distances up to the size of x."""
+    padded = jnp.pad(x, x.size)
+    return tuple(
+        jax.lax.dynamic_slice_in_dim(padded, x.size + step, x.size) for step in (-distance, distance)
+    )
+
+
+def _distances(size: int) -> Array:
+    """1, 2, 4 …: as many rounds as a chain of this size needs, in a loop, for code of their own would take
+    long to compile.
+    """
+    return 2 ** jnp.arange((size - 1).bit_length())
 
 
 def _halve(below: Array, above: Array, killing: Array) -> tuple[HalvingFactors, Array, Array, Array]:
@@ -95,10 +110,10 @@ def _halve(below: Array, above: Array, killing: Array) -> tuple[HalvingFactors, 
     pivot = killing[:, 1] + below[:, 1] + above[:, 1]
     leaving = 1.0 / jnp.where(pivot > 0.0, pivot, 1.0)
     share_above = above[:, 0] * leaving
-    share_below = below[:, 0] * _below(leaving, 1)
+    share_below = below[:, 0] * _before(leaving)
     factors = HalvingFactors(below[:, 1], above[:, 1], pivot, share_below, share_above)
-    left = killing[:, 0] + share_below * _below(killing[:, 1], 1) + share_above * killing[:, 1]
-    return factors, share_below * _below(below[:, 1], 1), share_above * above[:, 1], left
+    left = killing[:, 0] + share_below * _before(killing[:, 1]) + share_above * killing[:, 1]
+    return factors, share_below * _before(below[:, 1]), share_above * above[:, 1], left
 
 
 def _in_pairs(x: Array) -> Array:
@@ -109,19 +124,23 @@ def _reduce(below: Array, above: Array, killing: Array) -> ReductionFactors:
     """Halve a long chain; then censor it on every second, fourth, eighth … state, for all starting points at
     once.
     """
-    halvings, from_below, from_above, distance = [], [], [], 1
+    halvings = []
     while killing.size > _HALVED:
         halving, below, above, killing = _halve(below, above, killing)
         halvings.append(halving)
-    while distance < killing.size:
-        leaving = 1.0 / jnp.where(killing + below + above > 0.0, killing + below + above, 1.0)
-        share_below, share_above = below * _below(leaving, distance), above * _above(leaving, distance)
-        killing = killing + share_below * _below(killing, distance) + share_above * _above(killing, distance)
-        below, above = share_below * _below(below, distance), share_above * _above(above, distance)
-        from_below.append(share_below)
-        from_above.append(share_above)
-        distance *= 2
-    return ReductionFactors(tuple(halvings), tuple(from_below), tuple(from_above), killing)
+
+    def censor(chain: tuple, distance: Array) -> tuple:
+        below, above, killing = chain
+        pivot = killing + below + above
+        leaving_below, leaving_above = _around(1.0 / jnp.where(pivot > 0.0, pivot, 1.0), distance)
+        share_below, share_above = below * leaving_below, above * leaving_above
+        killing_below, killing_above = _around(killing, distance)
+        killing = killing + share_below * killing_below + share_above * killing_above
+        below, above = share_below * _around(below, distance)[0], share_above * _around(above, distance)[1]
+        return (below, above, killing), (share_below, share_above)
+
+    (_, _, killing), shares = jax.lax.scan(censor, (below, above, killing), _distances(killing.size))
+    return ReductionFactors(tuple(halvings), *shares, killing)
 
 
 def _solve_reduced(factors: ReductionFactors, right: Array) -> Array:
@@ -129,17 +148,20 @@ def _solve_reduced(factors: ReductionFactors, right: Array) -> Array:
     for halving in factors.halvings:
         pairs = _in_pairs(right)
         eliminated.append(pairs[:, 1])
-        right = pairs[:, 0] + halving.share_below * _below(pairs[:, 1], 1) + halving.share_above * pairs[:, 1]
-    distance = 1
-    for share_below, share_above in zip(factors.from_below, factors.from_above, strict=True):
-        right = right + share_below * _below(right, distance) + share_above * _above(right, distance)
-        distance *= 2
-    x = right / factors.killing
+        right = pairs[:, 0] + halving.share_below * _before(pairs[:, 1]) + halving.share_above * pairs[:, 1]
+
+    def take_over(right: Array, shares: tuple) -> tuple:
+        share_below, share_above, distance = shares
+        below, above = _around(right, distance)
+        return right + share_below * below + share_above * above, None
+
+    shares = (factors.from_below, factors.from_above, _distances(right.size))
+    x = jax.lax.scan(take_over, right, shares)[0] / factors.killing
     for halving, own in zip(reversed(factors.halvings), reversed(eliminated), strict=True):
         x = x[: own.size]
         # (where a chain does not communicate, an infinite x is none of those who cannot go there)
         from_below = jnp.where(halving.below > 0.0, halving.below * x, 0.0)
-        from_above = jnp.where(halving.above > 0.0, halving.above * _above(x, 1), 0.0)
+        from_above = jnp.where(halving.above > 0.0, halving.above * _after(x), 0.0)
         x = jnp.stack([x, (own + from_below + from_above) / halving.pivot], axis=1).reshape(-1)
     return x[:size]
 

@@ -8,11 +8,10 @@ follow them: a few mean times between fills a step. Horizons of some ten thousan
 are not this method's. B does not see a constant added to θ: the march carries the bias, 0 at the target, and
 the level apart.
 
-Many problems of one structure march side by side, each with its own steps. All steps are kept: they are the
-nodes of the path that is certified and of which tables are made (`hermite_path`).
+All steps are kept: they are the nodes of the path that is certified and of which tables are made
+(`hermite_path`).
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -52,13 +51,13 @@ class Progress(NamedTuple):
 
 
 class Nodes(NamedTuple):
-    """The places of the lanes after each step tried; zeros behind the last of them."""
+    """The places after each step tried; zeros behind the last of them."""
 
-    to_go: Float[Array, "attempt lane"]
-    bias: Float[Array, "attempt lane *state"]
-    level: Float[Array, "attempt lane"]
-    slope: Float[Array, "attempt lane *state"]
-    accepted: Bool[Array, "attempt lane"]
+    to_go: Float[Array, " attempt"]
+    bias: Float[Array, "attempt *state"]
+    level: Float[Array, " attempt"]
+    slope: Float[Array, "attempt *state"]
+    accepted: Bool[Array, " attempt"]
 
 
 def start_runge_kutta(
@@ -74,21 +73,21 @@ def start_runge_kutta(
 def march_runge_kutta(
     series: SeriesOperator,
     start: Progress,
-    duration: Float[Array, " lane"],
-    allowed: Float[Array, " lane"],
+    duration: Float[Array, ""],
+    allowed: Float[Array, ""],
     target: tuple[int, ...],
 ) -> tuple[Progress, Nodes]:
     """Try up to `ATTEMPTS` steps towards `duration`, with an estimated error of each below `allowed`
-    (currency); of lanes stacked along a first axis of everything but `target`.
+    (currency).
     """
 
     def unfinished(state: tuple[Progress, Nodes, Array]) -> Array:
         at, _, count = state
-        return (count < ATTEMPTS) & jnp.any(at.sound & (at.now < duration))
+        return (count < ATTEMPTS) & at.sound & (at.now < duration)
 
     def attempt(state: tuple[Progress, Nodes, Array]) -> tuple[Progress, Nodes, Array]:
         at, nodes, count = state
-        at, node = jax.vmap(partial(_attempt, target=target))(series, at, duration, allowed)
+        at, node = _attempt(series, at, duration, allowed, target)
         kept = jax.tree.map(
             lambda all_, one: jax.lax.dynamic_update_index_in_dim(all_, one, count, 0), nodes, node
         )
@@ -132,24 +131,24 @@ def _attempt(
     rounding = 16.0 * UNIT_ROUNDOFF * (jnp.max(jnp.abs(at.bias)) + step * jnp.max(jnp.abs(at.slope)))
     ratio = error / (allowed + rounding)
     finite = jnp.isfinite(ratio) & jnp.all(jnp.isfinite(policy.operator))
-    accepted = finite & (ratio <= 1.0) & (left > 0.0)
+    accepted = finite & (ratio <= 1.0)
     # with a memory of the error before, steps come to rest at the limit of stability (Gustafsson 1991)
     damped = jnp.where(accepted & at.steady, jnp.maximum(at.ratio, _QUIET), jnp.maximum(ratio, _QUIET))
     factor = _SAFETY * jnp.maximum(ratio, _QUIET) ** -0.1375 * damped**0.0625
     factor = jnp.clip(factor, _SHRINK, jnp.where(at.steady, _GROW, 1.0))
     # a step that the end of the horizon cut short says nothing against longer ones
     later = jnp.where(step < longest, jnp.maximum(step * factor, at.step), step * factor)
-    later = jnp.where(finite & (left > 0.0), jnp.where(accepted, later, step * factor), _SHRINK * step)
+    later = jnp.where(finite, jnp.where(accepted, later, step * factor), _SHRINK * step)
     after = Progress(
         jnp.where(accepted, bias, at.bias),
         jnp.where(accepted, level, at.level),
         jnp.where(accepted, policy.operator, at.slope),
         jnp.where(accepted, _longest_stable(policy), at.longest),
         jnp.where(accepted, jnp.where(step == left, duration, at.now + step), at.now),
-        jnp.where(left > 0.0, later, at.step),
+        later,
         jnp.where(accepted, ratio, at.ratio),
-        accepted | (left <= 0.0),
-        at.sound & ((left <= 0.0) | (later > _SHORTEST * at.now)),
+        accepted,
+        at.sound & (later > _SHORTEST * at.now),
     )
     return after, Nodes(after.now, after.bias, after.level, after.slope, accepted)
 

@@ -12,7 +12,7 @@ from quotegrid.models.problem import Numerics, Problem
 from quotegrid.solver.certificate import Certificate, not_certified
 from quotegrid.solver.chain import ControlledChain, in_problem_order, stays_inside
 from quotegrid.solver.discretise import Lattice, discretise, inventory_lattices
-from quotegrid.solver.kernels import kernel
+from quotegrid.solver.kernels import hot_kernel, kernel
 from quotegrid.solver.policy_iteration import StationarySolution, policy_iteration
 from quotegrid.solver.starting_values import asinh_start
 from quotegrid.solver.stationary_certificate import StationaryBounds, certificate_of, stationary_bounds
@@ -112,7 +112,7 @@ def _kernel(
     return _Found(solution, bounds, most_earned(chain), chain.representable)
 
 
-@kernel
+@hot_kernel
 def _lanes_kernel(lanes: Problem, tolerance: Array, *, ergodic: bool) -> _Found:
     return jax.vmap(lambda problem: _kernel(problem, tolerance, None, ergodic=ergodic))(lanes)
 

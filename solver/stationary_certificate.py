@@ -40,7 +40,7 @@ from quotegrid.solver.certificate import (
 from quotegrid.solver.chain import ControlledChain, destination, in_problem_order
 from quotegrid.solver.linear_systems import factorise_passage, solve_factored, well_visited
 
-_ROUNDS = 7  # attempts at closing the box, each with a wider one, and the answer
+_ROUNDS = 7  # attempts at closing the box, each with a wider one; the first chooses it
 _WIDER = 1.5
 # τ is enlarged by this, so that rounding cannot spoil the inequality that proves it
 _TIME_MARGIN = 1.0 + 1e-4
@@ -61,8 +61,7 @@ class _Attempt(NamedTuple):
     radius: Array  # of the box, price units
     times: Array  # bound on the passage times in it
     box: QuoteBounds
-    closed: Array
-    answered: Array  # closed, and `box` is the narrow one
+    closed: Array  # and `box` is the narrow one
     attempts: Array
 
 
@@ -111,30 +110,28 @@ def stationary_bounds(
         return difference / sizes + in_p
 
     def attempt(state: _Attempt) -> _Attempt:
-        box = quote_bounds(chain, policy, state.radius)
-        times, proved = slowest_passage(chain, reference, box.lowest_rate, box.highest_rate, discount)
+        times, proved = slowest_passage(
+            chain, reference, state.box.lowest_rate, state.box.highest_rate, discount
+        )
         found = radius_of(times)
-        closes = proved & jnp.all(found < state.radius)
+        closed = (state.attempts > 0) & proved & jnp.all(found < state.radius)
         # once closed, the box is taken as narrow as it was proved, and its quotes are the answer
-        times = jnp.where(state.closed, state.times, times)
-        radius = jnp.where(state.closed, state.radius, jnp.where(closes, found, _WIDER * found))
-        return _Attempt(radius, times, box, state.closed | closes, state.closed, state.attempts + 1)
+        radius = jnp.where(closed, found, _WIDER * found)
+        return _Attempt(radius, times, quote_bounds(chain, policy, radius), closed, state.attempts + 1)
 
     def unfinished(state: _Attempt) -> Array:
-        return ~state.answered & (state.attempts < _ROUNDS) & jnp.all(jnp.isfinite(state.radius))
+        return ~state.closed & (state.attempts < _ROUNDS) & jnp.all(jnp.isfinite(state.radius))
 
-    times, _ = slowest_passage(chain, reference, policy.rates, policy.rates, discount)
-    flags = jnp.zeros((), bool)
-    nothing = QuoteBounds(policy.rates, policy.rates, policy.rates, policy.quoted)
-    start = _Attempt(_WIDER * radius_of(times), times, nothing, flags, flags, jnp.zeros((), int))
+    # the first radii are those of the rates at θ̂, which is no box
+    point = QuoteBounds(policy.rates, policy.rates, policy.rates, policy.quoted)
+    start = _Attempt(in_p, residual, point, jnp.zeros((), bool), jnp.zeros((), int))
     state = jax.lax.while_loop(unfinished, attempt, start)
-    times = state.times
     if ergodic:
-        value_error = jnp.max(span * times)
+        value_error = jnp.max(span * state.times)
     else:  # bias + level is stored rounded
         stored = UNIT_ROUNDOFF * (jnp.max(jnp.abs(bias)) + jnp.abs(level))
         value_error = jnp.maximum(jnp.abs(least), jnp.abs(most)) / discount + stored
-    return StationaryBounds(state.answered, least, most, value_error, state.box)
+    return StationaryBounds(state.closed, least, most, value_error, state.box)
 
 
 def slowest_passage(

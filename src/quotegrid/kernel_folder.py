@@ -3,11 +3,11 @@
 JAX's own compilation cache saves compiling, but is asked only after a kernel has been traced and lowered,
 which takes longer than most solves. Here a kernel is found by the structure of its arguments.
 
-An entry is used only where all agrees that its code depends on: the sources of models and solver, the
-versions of Python, NumPy and JAX, JAX's settings, the processor (all in the name of the folder), the kernel
-and the structure of its arguments (in the name of the file, and compared in full). A file begins with the
-SHA-256 of its rest: what is damaged or cannot be loaded is compiled and written again. Whoever may write here
-may run code as the user, as with every cache of compiled code.
+An entry is used only where all agrees that its code depends on: the sources of models, solver and analysis,
+the versions of Python, NumPy and JAX, JAX's settings, the processor (all in the name of the folder), the
+kernel and the structure of its arguments (in the name of the file, and compared in full). A file begins with
+the SHA-256 of its rest: what is damaged or cannot be loaded is compiled and written again. Whoever may write
+here may run code as the user, as with every cache of compiled code.
 """
 
 import hashlib
@@ -27,10 +27,12 @@ import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 from jax.experimental.serialize_executable import deserialize_and_load, serialize
 
+import quotegrid.analysis
 import quotegrid.models
 import quotegrid.solver
 from quotegrid.tables.atomic_file import write_atomically
 
+_PACKAGES = (quotegrid.models, quotegrid.solver, quotegrid.analysis)  # that have kernels
 _DIGEST = hashlib.sha256().digest_size
 _UNUSED = 30 * 86400.0  # seconds after which the kernels of another version are deleted
 
@@ -117,7 +119,7 @@ def _skeleton(structure: Any) -> Any:
 
 def _fingerprint() -> str:
     """What machine code depends on beside the kernel and its arguments, in 16 letters."""
-    packages = [Path(each) for package in (quotegrid.models, quotegrid.solver) for each in package.__path__]
+    packages = [Path(each) for package in _PACKAGES for each in package.__path__]
     sources = [file.read_bytes() for folder in packages for file in sorted(folder.glob("*.py"))]
     settings = sorted((key, value) for key, value in jax.config.values.items() if "cache" not in key)
     flags = [os.environ.get(name) for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS")]

@@ -1,11 +1,10 @@
 """The explicit march: its order, its step at the limit of stability, and what is left to other methods."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from quotegrid.models.problem import Numerics, TableRequest
-from quotegrid.solver import Status, smooth_lanes, solve
+from quotegrid.solver import Status, smooth_horizon, solve
 from quotegrid.solver.bellman import greedy_policy
 from quotegrid.solver.discretise import discretise
 from quotegrid.solver.hamiltonian_series import reservation_range, series_operator
@@ -22,17 +21,10 @@ def marched(problem, allowed, duration):
     chain = discretise(parameters(problem))
     low, high = reservation_range(chain, greedy_policy(chain, chain.terminal).reservation)
     series = series_operator(chain, low - 1.0, high + 1.0, 48)
-    one = jax.tree.map(lambda x: x[None], series)
     start = start_runge_kutta(series, chain.terminal, chain.target, jnp.asarray(0.05))
-    at, nodes = march_runge_kutta(
-        one,
-        jax.tree.map(lambda x: x[None], start),
-        jnp.asarray([duration]),
-        jnp.asarray([allowed]),
-        chain.target,
-    )
-    assert bool(at.sound[0]) and float(at.now[0]) == duration
-    return np.asarray(nodes.to_go[nodes.accepted]), np.asarray(at.bias[0] + at.level[0])
+    at, nodes = march_runge_kutta(series, start, jnp.asarray(duration), jnp.asarray(allowed), chain.target)
+    assert bool(at.sound) and float(at.now) == duration
+    return np.asarray(nodes.to_go[nodes.accepted]), np.asarray(at.bias + at.level)
 
 
 def test_errors_follow_the_tolerance(make_problem, x64):
@@ -56,13 +48,13 @@ def test_the_range_is_widened_until_it_holds(make_problem, monkeypatch):
     """A first guess of no width is found too narrow, and the answer is the same."""
     problem = make_problem(LOGISTIC, horizon=FINITE)
     usual = solve(problem, table=TIMES)
-    guess = smooth_lanes._prepare
+    guess = smooth_horizon._prepare
 
-    def narrow(stacked):
-        found = guess(stacked)
+    def narrow(problem):
+        found = guess(problem)
         return found._replace(low=0.2 * found.low, high=0.2 * found.high)
 
-    monkeypatch.setattr(smooth_lanes, "_prepare", narrow)
+    monkeypatch.setattr(smooth_horizon, "_prepare", narrow)
     found = solve(problem, table=TIMES)
     assert found.method == "runge-kutta"
     np.testing.assert_allclose(found.value, usual.value, atol=1e-9)
