@@ -44,6 +44,9 @@ def place_nodes(
 ) -> Float[np.ndarray, " count"]:
     """`count` times to go from times[0] to times[-1] that share out the curvature of the pilot's offsets
     evenly.
+
+    Each is to the last bit that of its calendar time, which is what a table keeps: shortly before the end that
+    has fewer digits, and values may move by a fraction of themselves meanwhile.
     """
     flat = offsets.reshape(len(times), -1)
     widths = np.diff(times)
@@ -60,6 +63,7 @@ def place_nodes(
     share = even if total <= 0.0 else (1.0 - _EVEN_SHARE) * mass / total + _EVEN_SHARE * even
     cumulative = np.concatenate([[0.0], np.cumsum(share)])
     nodes = np.interp(np.linspace(0.0, 1.0, count), cumulative / cumulative[-1], times)
+    nodes = times[-1] - (times[-1] - nodes)
     nodes[0], nodes[-1] = times[0], times[-1]
     return nodes
 

@@ -81,6 +81,13 @@ def test_placing_shares_out_the_curvature():
     np.testing.assert_allclose(nodes, np.linspace(0.0, 1.0, 21) ** (2 / 3), atol=0.05)
 
 
+def test_nodes_are_those_of_their_calendar_times():
+    """Near the end a calendar time has fewer digits than a time to go: the node is what is left of it."""
+    times = np.concatenate([[0.0], np.geomspace(3.8e-12, 3.83, 96)])
+    nodes = place_nodes(times, np.log(times + 1e-16)[:, None], 101)
+    assert np.array_equal(3.83 - (3.83 - nodes), nodes) and np.all(np.diff(3.83 - nodes) < 0.0)
+
+
 def test_interpolation_error_of_a_parabola():
     """δ²/4·|q''|/2 in the middle: (1/4)² for t² on intervals of length 1/2."""
     times = with_checks(np.array([0.0, 0.5, 1.0]))

@@ -130,6 +130,13 @@ def bent(table: PolicyTable, size: float) -> PolicyTable:
     return greedy(table, table.value - bend)
 
 
+def test_values_that_move_within_the_last_bits_of_time_are_proved_too() -> None:
+    """A steep end: the fastest fills take 1e-16 of the horizon, and stored times are multiples of as much."""
+    steep = {"kind": "finite", "duration": 8.0, "terminal": {"quadratic": 3.0}}
+    table = solver_table(tree(steep), times=101)
+    assert verify_table(table).failures == ()
+
+
 @pytest.mark.parametrize("name", SOLVED)
 def test_certificates_of_the_solver_are_proved_again(name: str, table_of: TableOf) -> None:
     table = table_of(name)
