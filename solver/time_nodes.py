@@ -45,8 +45,8 @@ def place_nodes(
     """`count` times to go from times[0] to times[-1] that share out the curvature of the pilot's offsets
     evenly.
 
-    Each is to the last bit that of its calendar time, which is what a table keeps: shortly before the end that
-    has fewer digits, and values may move by a fraction of themselves meanwhile.
+    Each is to the last bit that of its calendar time, which is what a table keeps: shortly before the end
+    that has fewer digits, and values may move by a fraction of themselves meanwhile.
     """
     flat = offsets.reshape(len(times), -1)
     widths = np.diff(times)
