@@ -32,6 +32,7 @@ from quotegrid.solver.derivatives import Derivatives, finite_derivatives, statio
 from quotegrid.solver.solution import Solution
 from quotegrid.solver.solve import parameters as leaves_of
 from quotegrid.solver.solve import solve
+from quotegrid.tables.offset_bounds import offset_bounds
 from quotegrid.tables.policy_table import canonical_numbers
 from quotegrid.tables.table_sensitivity import FREE, HELD, KINKED, TableSensitivity
 
@@ -290,8 +291,10 @@ def for_table(found: Sensitivities) -> TableSensitivity:
 
     hold = np.where(found.kinked, KINKED, np.where(found.held, HELD, FREE)).astype(np.int64)
     hold.flags.writeable = False
+    parameters = tuple(np.array(found.parameters, dtype=object)[kept].tolist())
+    bounds, bound_parameters = offset_bounds(found.solution.problem_json, parameters)
     return TableSensitivity(
-        parameters=tuple(np.array(found.parameters, dtype=object)[kept].tolist()),
+        parameters=parameters,
         numbers=canonical_numbers(found.values[kept]),
         value=of_kept(found.value),
         offset=of_kept(found.offset),
@@ -300,4 +303,6 @@ def for_table(found: Sensitivities) -> TableSensitivity:
         offset_curvature=of_kept(found.offset_curvature),
         gain_curvature=of_kept(found.gain_curvature),
         hold=hold,
+        bounds=bounds,
+        bound_parameters=bound_parameters,
     )

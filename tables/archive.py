@@ -20,14 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quotegrid.tables.atomic_file import write_atomically
-from quotegrid.tables.canonical_json import canonical_json, read_strict_json
+from quotegrid.tables.canonical_json import canonical_json
 from quotegrid.tables.policy_table import SIDES, PolicyTable
 from quotegrid.tables.table_error import TableError
 from quotegrid.tables.table_parts import table_of_parts
 from quotegrid.tables.table_sensitivity import TENSORS, TableSensitivity
+from quotegrid.tables.words import words_tensor
 
 _LABELS = ("name", "side", "size", "symbol")  # coordinates along the axis of flows
-METADATA = "quotegrid"  # the attribute that holds the metadata entry, as in the runtime file
+METADATA = "metadata"  # the attribute that holds the metadata entry, as in the runtime file
 
 
 class Variable(NamedTuple):
@@ -45,6 +46,16 @@ def coordinates(table: PolicyTable) -> dict[str, Variable]:
         found["time"] = Variable(
             ("time",), table.times, _about(table.time_unit, "calendar time, from 0 to the end of the horizon")
         )
+    if table.regimes:
+        found["regime"] = Variable(
+            ("regime",), _texts(list(table.regimes)), _about("1", "names of the regimes")
+        )
+    for axis in table.factors:
+        name = f"factor_{axis.name}"
+        found[name] = Variable((name,), axis.nodes, _about("unit of the factor", f"the factor {axis.name}"))
+    for number, axis in enumerate(table.parameter_axes):
+        name = f"parameter_axis_{number}"
+        found[name] = Variable((name,), axis.nodes, _about("as in the problem", axis.name))
     for name, symbol, axis in zip(table.inventory_names, table.symbols, table.inventories, strict=True):
         found[name] = Variable(
             (name,), axis, _about("lots", f"inventory of {symbol}; the first and the last are its limits")
@@ -72,7 +83,7 @@ def coordinates(table: PolicyTable) -> dict[str, Variable]:
 
 def variables(table: PolicyTable) -> dict[str, Variable]:
     """What a table says over its axes, by name."""
-    lattice = table.inventory_names if table.times is None else ("time", *table.inventory_names)
+    lattice = _lattice(table)
     price, time = table.price_unit, table.time_unit
     stationary = " up to a constant, 0 at the target inventory" if table.gain is not None else ""
     found = {
@@ -103,7 +114,37 @@ def variables(table: PolicyTable) -> dict[str, Variable]:
         found["gain"] = Variable((), np.array(table.gain), about)
     if table.sensitivity is not None:
         found.update(_sensitivities(table.sensitivity, lattice))
+    found.update(_validity(table))
     return found
+
+
+def _lattice(table: PolicyTable) -> tuple[str, ...]:
+    """The dimensions of `value`."""
+    return (
+        *(() if table.times is None else ("time",)),
+        *(("regime",) if table.regimes else ()),
+        *(f"factor_{axis.name}" for axis in table.factors),
+        *(f"parameter_axis_{number}" for number in range(len(table.parameter_axes))),
+        *table.inventory_names,
+    )
+
+
+def _validity(table: PolicyTable) -> dict[str, Variable]:
+    """Where and when a table may be used, by the names of the runtime file."""
+    price = table.price_unit
+    over = {
+        "box": (("axis", "end"), "as the axis", "lowest and highest coordinate on each axis but the regimes"),
+        "reference_price": (("asset",), price, "reference price for which the table was solved"),
+        "price_box": (("asset", "end"), price, "lowest and highest reference price the table is meant for"),
+        "start": ((), "Unix seconds", "from when the table may be used"),
+        "life": ((), "seconds of time", "for how long the table may be used"),
+    }
+    tensors = table.tensors()
+    return {
+        name: Variable(dimensions, tensors[name], _about(units, description))
+        for name, (dimensions, units, description) in over.items()
+        if name in tensors
+    }
 
 
 def _sensitivities(sensitivity: TableSensitivity, lattice: tuple[str, ...]) -> dict[str, Variable]:
@@ -116,12 +157,20 @@ def _sensitivities(sensitivity: TableSensitivity, lattice: tuple[str, ...]) -> d
     found = {}
     for name, array in sensitivity.tensors().items():
         quantity, _, kind = name.partition("_")
+        if name == "parameter_name":
+            continue
         if name == "parameter":
             about = _about("as in the problem", "the parameters' values in the problem")
             found["parameter_value"] = Variable(("parameter",), array, about)
         elif name == "offset_hold":
             about = _about("1", "0: moves freely, 1: held by a tick or a bound, 2: at a kink")
             found[name] = Variable(over["offset"], array, about)
+        elif name == "offset_bound":
+            about = _about("unit of offset", "lowest and highest offset that the problem allows the flow")
+            found[name] = Variable(("flow", "end"), array, about)
+        elif name == "offset_bound_parameter":
+            about = _about("1", "the parameter that this bound is, counted from 0; -1: none")
+            found[name] = Variable(("flow", "end"), array, about)
         else:
             power = "parameter" if kind == "sensitivity" else "parameter²"
             about = _about(
@@ -148,6 +197,8 @@ def attributes(table: PolicyTable) -> dict[str, str | float]:
         "problem_hash": table.problem_hash,
         "certificate": canonical_json(table.certificate),
         "content_hash": table.content_hash,
+        "price_unit": table.price_unit,
+        "time_unit": table.time_unit,
         METADATA: canonical_json(table.metadata()),
     }
 
@@ -201,7 +252,7 @@ def read_archive(path: str | os.PathLike[str]) -> PolicyTable:
                 "metadata-entry", f"{where}: there is no attribute {METADATA!r}: no table of quotegrid"
             )
         table = table_of_parts(_tensors(archive, where), metadata, where)
-    stored = read_strict_json(metadata)["content_hash"]
+        stored = str(archive.attrs.get("content_hash"))
     if table.content_hash != stored:
         raise TableError(
             "content-hash",
@@ -242,10 +293,29 @@ def _tensors(archive: h5netcdf.File, where: str) -> dict[str, NDArray[Any]]:
         return [word.decode() if isinstance(word, bytes) else str(word) for word in found]
 
     symbols = words("asset")
+    lattice = archive.variables["value"].dimensions if "value" in archive.variables else ()
+    factors = [name for name in lattice if name.startswith("factor_")]
+    stacked = [name for name in lattice if name.startswith("parameter_axis_")]
     names = ["inventory"] if len(symbols) == 1 else [f"inventory_{symbol}" for symbol in symbols]
     tensors = {"time": numbers("time", np.float64)} if "time" in archive.variables else {}
+    tensors.update({f"factor_{i}": numbers(name, np.float64) for i, name in enumerate(factors)})
+    tensors.update({name: numbers(name, np.float64) for name in stacked})
     tensors.update({f"inventory_{i}": numbers(name, np.float64) for i, name in enumerate(names)})
+    for name in ("box", "reference_price", "price_box", "start", "life"):
+        if name in archive.variables:
+            tensors[name] = numbers(name, np.float64)
     tensors["lot_size"] = numbers("lot_size", np.float64)
+    tensors["unit"] = words_tensor([str(archive.attrs.get(f"{of}_unit")) for of in ("price", "time")])
+    tensors["symbol"] = words_tensor(symbols)
+    if "regime" in archive.variables:
+        tensors["regime"] = words_tensor(words("regime"))
+    if factors:
+        tensors["factor_name"] = words_tensor([name.removeprefix("factor_") for name in factors])
+    if stacked:
+        paths = [str(archive.variables[name].attrs.get("description")) for name in stacked]
+        tensors["parameter_axis_name"] = words_tensor(paths)
+    tensors["flow_name"] = words_tensor(words("name"))
+    sides_and_assets = {}
     for name, found, codes in (
         ("flow_side", words("side"), SIDES),
         ("flow_asset", words("symbol"), {symbol: i for i, symbol in enumerate(symbols)}),
@@ -255,8 +325,10 @@ def _tensors(archive: h5netcdf.File, where: str) -> dict[str, NDArray[Any]]:
             raise TableError(
                 name.replace("_", "-"), f"{where}: {name} is {unknown[0]!r}; allowed: {', '.join(codes)}"
             )
-        tensors[name] = np.array([codes[word] for word in found], dtype=np.int64)
+        sides_and_assets[name] = np.array([codes[word] for word in found], dtype=np.int64)
+    tensors["flow_side"] = sides_and_assets["flow_side"]
     tensors["flow_size"] = numbers("size", np.int64)
+    tensors["flow_asset"] = sides_and_assets["flow_asset"]
     for name in ("value", "offset"):
         tensors[name] = numbers(name, np.float64)
     for name in ("hedge_rate", "market_order", "gain"):
@@ -264,9 +336,11 @@ def _tensors(archive: h5netcdf.File, where: str) -> dict[str, NDArray[Any]]:
             tensors[name] = numbers(name, np.float64)
     if "parameter" in archive.variables:
         tensors["parameter"] = numbers("parameter_value", np.float64)
+        tensors["parameter_name"] = words_tensor(words("parameter"))
         for name in TENSORS:
-            if name in archive.variables and name != "parameter":
-                tensors[name] = numbers(name, np.int64 if name == "offset_hold" else np.float64)
+            if name in archive.variables and not name.startswith("parameter"):
+                integers = name in ("offset_hold", "offset_bound_parameter")
+                tensors[name] = numbers(name, np.int64 if integers else np.float64)
     return tensors
 
 

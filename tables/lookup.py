@@ -7,10 +7,11 @@ Each axis turns a coordinate x between the nodes x_i and x_{i+1} into corners wi
     towards_flat   the node with the smaller |x|: a partly filled lot counts as not yet held
     linear         both, x_{i+1} with w = (x - x_i)/(x_{i+1} - x_i) and x_i with 1 - w
 
-The caller chooses one of them for inventory when the table is loaded; time is always linear. The result is
-the sum over the corners of all axes, weights multiplied. A NaN corner makes NaN. Under every rule a flow is
-off where its fill would leave the limits *from the caller's inventory*. Outside the axes a state is refused
-or moved to the edge, as chosen at load.
+The caller chooses one of them for inventory when the table is loaded; time, factors and parameters are always
+linear, a regime is one node. The result is the sum over the corners of all axes, weights multiplied, in the
+order of FORMAT.md §6, so that every reader gives the same bits. A NaN corner makes NaN. Under every rule a
+flow is off where its fill would leave the limits *from the caller's inventory*. Outside the validity box a
+state is refused or moved to its edge, as chosen at load.
 
 Scalar questions are answered without NumPy, whose scalar indexing costs more than all the rest: rows are
 unpacked from the table's memory by `struct`, axes are Python lists.
@@ -19,9 +20,10 @@ unpacked from the table's memory by `struct`, axes are Python lists.
 import math
 import struct
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,32 +44,76 @@ _WHOLE: Corners = ((0, 1.0),)  # of an axis that is not there
 _NUMBERS = frozenset((int, float))
 
 
+REFUSALS = ("not-a-number", "outside-box", "between-nodes", "unknown-regime", "wrong-coordinates")
+"""Why a question is refused, in the order of their numbers in FORMAT.md §6, from 1."""
+
+
 class QuoteError(ValueError):
-    """A table has no answer: outside its box, between its nodes, or asked in the wrong form."""
+    """A table has no answer: outside its box, between its nodes, or asked in the wrong form.
+
+    `rule` is one of `REFUSALS`, of the refusals of a guard, or "wrong-question".
+    """
+
+    def __init__(self, message: str, rule: str = "wrong-question") -> None:
+        super().__init__(message)
+        self.rule = rule
+
+    def __reduce__(self) -> tuple[type["QuoteError"], tuple[str, str]]:
+        return type(self), (self.args[0], self.rule)
+
+
+class Market(NamedTuple):
+    """The state of the market beyond time and inventory, as far as a table asks for it."""
+
+    regime: int | str | None = None  # its number, from 0, or its name
+    factors: Mapping[str, float] = MappingProxyType({})  # by name
+    parameters: Mapping[str, float] = MappingProxyType({})  # by path into the problem
 
 
 class Axis:
-    """One axis of a table, with its rule for coordinates between its nodes and outside of them.
+    """One axis of a table, with its rule for coordinates between its nodes and outside of its box.
 
     Args:
-        name, unit: for the errors.
+        name, unit: for the errors; the unit may be empty.
         nodes: strictly increasing.
+        box: lowest and highest coordinate that is inside.
         stride: states from one node to the next.
         between, outside: rules; see the top of this file.
         snap: a coordinate this close to a node is the node.
     """
 
     __slots__ = (
-        "_at_node", "_between", "_first", "_last", "_name", "_nodes", "_outside", "_snap", "_stride", "_unit",
+        "_at_node", "_between", "_high", "_low", "_name", "_nodes", "_outside", "_snap", "_stride", "_unit",
     )  # fmt: skip
 
     def __init__(
-        self, name: str, unit: str, nodes: list[float], stride: int, between: str, outside: str, snap: float
+        self,
+        name: str,
+        unit: str,
+        nodes: list[float],
+        box: tuple[float, float],
+        stride: int,
+        between: str,
+        outside: str,
+        snap: float,
     ) -> None:
-        self._name, self._unit, self._between, self._outside = name, unit, between, outside
+        self._name, self._unit = name, f" {unit}" if unit else ""
+        self._between, self._outside = between, outside
         self._nodes, self._stride, self._snap = nodes, stride, snap
-        self._first, self._last = nodes[0], nodes[-1]
-        self._at_node: dict[float, Corners] = {x: ((i * stride, 1.0),) for i, x in enumerate(nodes)}
+        self._low, self._high = box
+        self._at_node: dict[float, Corners] = {
+            x: self._node(i) for i, x in enumerate(nodes) if not self.is_outside(x)
+        }
+
+    @property
+    def low(self) -> float:
+        """The lowest coordinate in the box."""
+        return self._low
+
+    @property
+    def high(self) -> float:
+        """The highest coordinate in the box."""
+        return self._high
 
     def corners(self, x: float) -> Corners:
         """The corners of a coordinate along this axis; QuoteError where the rules give none."""
@@ -78,56 +124,65 @@ class Axis:
         return at_node or self._off_nodes(x)
 
     def settled(self, x: float) -> float:
-        """The coordinate after snapping to a node and moving to an end."""
-        x = min(max(x, self._first), self._last)
-        near = self._nodes[max(bisect_right(self._nodes, x) - 1, 0) :][:2]
-        return next((node for node in near if abs(x - node) <= self._snap), x)
+        """The coordinate after moving into the box and snapping to a node."""
+        x = float(x)
+        if self.is_outside(x):
+            x = self._low if x < self._low else self._high
+        nodes = self._nodes
+        place = max(bisect_right(nodes, x) - 1, 0)
+        return next((node for node in nodes[place : place + 2] if abs(x - node) <= self._snap), x)
 
     def is_outside(self, x: float) -> bool:
-        """Whether a coordinate is off the axis by more than rounding."""
-        return not (self._first - x <= self._snap and x - self._last <= self._snap)
+        """Whether a coordinate is out of the box by more than rounding."""
+        return not (self._low - x <= self._snap and x - self._high <= self._snap)
+
+    def _node(self, place: int) -> Corners:
+        return ((place * self._stride, 1.0),)
 
     def _off_nodes(self, x: float) -> Corners:
         if type(x) is not float:
             x = self._number(x)
         nodes, snap = self._nodes, self._snap
-        if not (self._first - x <= snap and x - self._last <= snap):  # true of NaN as well
-            return self._at_node[self._moved_to_edge(x)]
-        above = bisect_right(nodes, x)
-        if above == 0 or x - nodes[above - 1] <= snap:
-            return self._at_node[nodes[max(above - 1, 0)]]
-        low, high = nodes[above - 1], nodes[above]
+        if not (self._low - x <= snap and x - self._high <= snap):  # true of NaN as well
+            x = self._moved_to_edge(x)
+        place = max(bisect_right(nodes, x) - 1, 0)
+        low = nodes[place]
+        if abs(x - low) <= snap:
+            return self._node(place)
+        high = nodes[place + 1]
         if high - x <= snap:
-            return self._at_node[high]
+            return self._node(place + 1)
         if self._between == "linear":
             weight = (x - low) / (high - low)
-            state = (above - 1) * self._stride
+            state = place * self._stride
             return ((state, 1.0 - weight), (state + self._stride, weight))
-        return self._at_node[self._chosen_node(x, low, high)]
+        return self._node(place + self._upper_is_chosen(x, low, high))
 
-    def _chosen_node(self, x: float, low: float, high: float) -> float:
+    def _upper_is_chosen(self, x: float, low: float, high: float) -> bool:
         # by the measure of the rule; where that ties by the other one, and then the lower node
         if self._between == "nearest":
-            return high if (high - x, abs(high)) < (x - low, abs(low)) else low
+            return (high - x, abs(high)) < (x - low, abs(low))
         if self._between == "towards_flat":
-            return high if (abs(high), high - x) < (abs(low), x - low) else low
+            return (abs(high), high - x) < (abs(low), x - low)
         raise QuoteError(
-            f"{self._name} {x:.12g} {self._unit} is between the nodes {low:.12g} and {high:.12g} of the "
-            f"table; load it with between= one of {', '.join(BETWEEN[1:])} to get quotes there"
+            f"{self._name} {x:.12g}{self._unit} is between the nodes {low:.12g} and {high:.12g} of the "
+            f"table; load it with between= one of {', '.join(BETWEEN[1:])} to get quotes there",
+            "between-nodes",
         )
 
     def _moved_to_edge(self, x: float) -> float:
         x = self._number(x)
         if self._outside == "clamp":
-            return min(max(x, self._first), self._last)
+            return self._low if x < self._low else self._high
         raise QuoteError(
-            f"{self._name} {x:.12g} {self._unit} is outside the table, which runs from {self._first:.12g} to "
-            f'{self._last:.12g}; load it with outside="clamp" to get the quotes of the nearest edge'
+            f"{self._name} {x:.12g}{self._unit} is outside the table, which runs from {self._low:.12g} to "
+            f'{self._high:.12g}; load it with outside="clamp" to get the quotes of the nearest edge',
+            "outside-box",
         )
 
     def _number(self, x: object) -> float:
         if not isinstance(x, Real) or isinstance(x, bool) or not math.isfinite(x):
-            raise QuoteError(f"{self._name} {x!r} is not a finite number")
+            raise QuoteError(f"{self._name} {x!r} is not a finite number", "not-a-number")
         return float(x)
 
 
@@ -137,10 +192,10 @@ class Lookup:
     Args:
         table: the table.
         between: exact, nearest, towards_flat or linear: what an inventory between the lattice points means.
-        outside: refuse or clamp: what a state outside the table means.
+        outside: refuse or clamp: what a state outside the validity box means.
     """
 
-    __slots__ = ("_axes", "_flows", "_only", "_rounds", "_table", "_time")
+    __slots__ = ("_axes", "_factors", "_flows", "_only", "_outer", "_rounds", "_stride", "_table", "_time")
 
     def __init__(self, table: PolicyTable, between: str = "exact", outside: str = "refuse") -> None:
         if between not in BETWEEN:
@@ -148,46 +203,54 @@ class Lookup:
         if outside not in OUTSIDE:
             raise QuoteError(f"outside={outside!r} is no rule; allowed: {', '.join(OUTSIDE)}")
         self._table = table
-        axes = [
-            Axis(name, "lots", nodes.tolist(), stride, between, outside, SNAP)
-            for name, nodes, stride in zip(
-                table.inventory_names, table.inventories, _strides(table), strict=True
-            )
-        ]
-        self._axes = tuple(axes)
-        self._time: Axis | None = None
-        if table.times is not None:
-            times = table.times.tolist()
-            snap = SNAP * (times[-1] - times[0])
-            states = math.prod(len(nodes) for nodes in table.inventories)
-            self._time = Axis("time", table.time_unit, times, states, "linear", outside, snap)
-        self._only = axes[0] if len(axes) == 1 else None
+        first = len(table.axes) - len(table.inventories)
+        strides = _strides(table)
+        self._stride = 0 if table.regime_axis is None else strides.pop(table.regime_axis)
+        axes = []
+        for place, (name, array) in enumerate(table.axes):
+            nodes = array.tolist()
+            low, high = (nodes[0], nodes[-1]) if table.box is None else table.box[place].tolist()
+            lots = place >= first
+            unit = "lots" if lots else table.time_unit if table.times is not None and place == 0 else ""
+            snap = SNAP if lots else SNAP * (nodes[-1] - nodes[0])
+            rule = between if lots else "linear"
+            axes.append(Axis(name, unit, nodes, (low, high), strides[place], rule, outside, snap))
+        self._axes = tuple(axes[first:])
+        self._time = axes[0] if table.times is not None else None
+        self._factors = tuple(axes[first - len(table.factors) - len(table.parameter_axes) : first])
+        self._outer = bool(self._factors or table.regimes)
+        self._only = axes[first] if len(self._axes) == 1 else None
         # linear and exact lookups leave the limits by themselves: the corner that would leave them is NaN
         self._rounds = between in ("nearest", "towards_flat")
         self._flows = tuple(
-            (flow.asset, flow.sign * flow.size, float(nodes[0]), float(nodes[-1]))
+            (flow.asset, float(flow.sign * flow.size), float(nodes[0]), float(nodes[-1]))
             for flow in table.flows
             for nodes in (table.inventories[flow.asset],)
         )
 
-    def corners(self, inventory: float | Sequence[float], time: float | None = None) -> Corners:
+    def corners(
+        self, inventory: float | Sequence[float], time: float | None = None, market: Market | None = None
+    ) -> Corners:
         """The corners of a state, with their weights.
 
         Args:
             inventory: lots, signed; for several assets one number each, in the order of the symbols.
             time: calendar time 0 … T where the table has a time axis, else None.
+            market: regime, factors and parameters, where the table has such axes.
 
         Raises:
             QuoteError: the state is outside the table or between its nodes and the rules refuse it.
         """
-        in_time = _WHOLE if self._time is None and time is None else self._corners_in_time(time)
+        outer = _WHOLE if self._time is None and time is None else self._corners_in_time(time)
+        if self._outer or market is not None:
+            outer = self._corners_in_market(outer, market)
         if self._only is not None:
             lots: Any = inventory
             if type(lots) not in _NUMBERS:
                 lots = self._lots(inventory)[0]
             along = self._only.corners(lots)
-            return along if in_time is _WHOLE else _product(in_time, along)
-        corners = in_time
+            return along if outer is _WHOLE else _product(outer, along)
+        corners = outer
         for axis, x in zip(self._axes, self._lots(inventory), strict=True):
             corners = _product(corners, axis.corners(x))
         return corners
@@ -207,14 +270,16 @@ class Lookup:
             ]
         )
 
-    def clamped(self, inventory: float | Sequence[float], time: float | None = None) -> tuple[str, ...]:
-        """The names of the axes outside of which a state is."""
-        names = self._table.inventory_names
-        lots = self._lots(inventory)
-        found = [name for name, axis, x in zip(names, self._axes, lots, strict=True) if axis.is_outside(x)]
-        if self._time is not None and time is not None and self._time.is_outside(time):
-            found.insert(0, "time")
-        return tuple(found)
+    def clamped(
+        self, inventory: float | Sequence[float], time: float | None = None, market: Market | None = None
+    ) -> tuple[str, ...]:
+        """The names of the axes on which a state is outside of the box."""
+        numbers = (*self._numbers(market), *self._lots(inventory))
+        axes = (*self._factors, *self._axes)
+        if self._time is not None and time is not None:
+            numbers, axes = (time, *numbers), (self._time, *axes)
+        names = [name for name, _ in self._table.axes]
+        return tuple(name for name, axis, x in zip(names, axes, numbers, strict=True) if axis.is_outside(x))
 
     def _lots(self, inventory: Any) -> tuple[float, ...]:
         """The inventory as one number for each asset."""
@@ -225,21 +290,73 @@ class Lookup:
         if len(lots) != len(self._axes):
             symbols = self._table.symbols
             wanted = "one number" if len(symbols) == 1 else f"the lots of {', '.join(symbols)}, in this order"
-            raise QuoteError(f"inventory {inventory!r} does not fit this table: give {wanted}")
+            raise QuoteError(
+                f"inventory {inventory!r} does not fit this table: give {wanted}", "wrong-coordinates"
+            )
         return lots
 
     def _corners_in_time(self, time: float | None) -> Corners:
         if self._time is None:
             if time is not None:
                 raise QuoteError(
-                    f"time {time!r} was given, but the quotes of this table do not depend on time"
+                    f"time {time!r} was given, but the quotes of this table do not depend on time",
+                    "wrong-coordinates",
                 )
             return _WHOLE
         if time is None:
-            times, unit = self._table.times, self._table.time_unit
-            assert times is not None
-            raise QuoteError(f"this table needs a time, from {times[0]:.12g} to {times[-1]:.12g} {unit}")
+            low, high, unit = self._time.low, self._time.high, self._table.time_unit
+            raise QuoteError(
+                f"this table needs a time, from {low:.12g} to {high:.12g} {unit}", "wrong-coordinates"
+            )
         return self._time.corners(time)
+
+    def _corners_in_market(self, corners: Corners, market: Market | None) -> Corners:
+        numbers = self._numbers(market)
+        if self._stride:
+            corners = _product(corners, ((self._regime(market) * self._stride, 1.0),))
+        elif market is not None and market.regime is not None:
+            raise QuoteError(
+                f"regime {market.regime!r} was given, but this table has no regimes", "wrong-coordinates"
+            )
+        for axis, x in zip(self._factors, numbers, strict=True):
+            corners = _product(corners, axis.corners(x))
+        return corners
+
+    def _regime(self, market: Market | None) -> int:
+        """The number of a regime given by number or name."""
+        known = self._table.regimes
+        regime = None if market is None else market.regime
+        if regime is None:
+            raise QuoteError(f"this table needs a regime, one of {', '.join(known)}", "wrong-coordinates")
+        if isinstance(regime, str) and regime in known:
+            return known.index(regime)
+        if isinstance(regime, str | bool) or not 0 <= regime < len(known):
+            raise QuoteError(
+                f"regime {regime!r} is unknown; allowed: {', '.join(known)}, or their numbers from 0",
+                "unknown-regime",
+            )
+        return int(regime)
+
+    def _numbers(self, market: Market | None) -> tuple[float, ...]:
+        """Factors and parameters, one number for each of these axes."""
+        given = Market() if market is None else market
+        groups = (("factor", self._table.factors, given.factors),)
+        groups += (("parameter", self._table.parameter_axes, given.parameters),)
+        found: list[float] = []
+        for kind, axes, numbers in groups:
+            names = [axis.name for axis in axes]
+            for name in numbers:
+                if name not in names:
+                    raise QuoteError(
+                        f"{kind} {name!r} was given; this table has "
+                        f"{', '.join(names) if names else f'no {kind} axes'}",
+                        "wrong-coordinates",
+                    )
+            for name in names:
+                if name not in numbers:
+                    raise QuoteError(f"this table needs the {kind} {name}", "wrong-coordinates")
+                found.append(numbers[name])
+        return tuple(found)
 
 
 def _product(first: Corners, second: Corners) -> Corners:
@@ -275,8 +392,11 @@ def number_reader(array: NDArray[np.float64]) -> Callable[[Corners], float]:
     numbers = array.reshape(-1).data
 
     def read(corners: Corners) -> float:
-        total = 0.0
-        for state, weight in corners:
+        state, weight = corners[0]
+        if len(corners) == 1:
+            return numbers[state]
+        total = weight * numbers[state]
+        for state, weight in corners[1:]:
             total += weight * numbers[state]
         return total
 
@@ -284,6 +404,6 @@ def number_reader(array: NDArray[np.float64]) -> Callable[[Corners], float]:
 
 
 def _strides(table: PolicyTable) -> list[int]:
-    """States from one node of each inventory axis to the next."""
-    sizes = [len(nodes) for nodes in table.inventories]
+    """States from one node of each axis of `value` to the next."""
+    sizes = table.lattice_shape
     return [math.prod(sizes[number + 1 :]) for number in range(len(sizes))]

@@ -1,13 +1,15 @@
 """The policy table: what a solution hands over, as a frozen NumPy record.
 
-    axes                         time [t] (finite horizon only), inventory of each asset [q0], [q1], … (lots)
-    value                        [t?, q0, …]         θ, currency (price unit × one unit of the asset)
-    offset                       [t?, q0, …, flow]   distance of a quote from the reference price, price units
-    hedge_rate, market_order     [t?, q0, …, asset]  where they apply
+    axes                         time [t], regime [r], factors [n0], …, parameter axes [n], … (each where it
+                                 applies), inventory of each asset [q0], [q1], … (lots)
+    value                        [*axes]             θ, currency (price unit × one unit of the asset)
+    offset                       [*axes, flow]       distance of a quote from the reference price, price units
+    hedge_rate, market_order     [*axes, asset]      where they apply
 
 An offset is NaN where its flow is off. With an ergodic horizon the value is the bias, 0 at the target
 inventory.
-`PolicyTable.from_solution` makes the record of a solution, `quotegrid.tables.table_parts` that of a file.
+`PolicyTable.from_solution` makes the record of a solution, `quotegrid.tables.table_parts` that of a file;
+`quotegrid.tables.table_rules` says what must fit together.
 `content_hash` is the SHA-256 of the runtime file the table makes, so it is the same in every container
 (FORMAT.md §5).
 """
@@ -15,21 +17,19 @@ inventory.
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quotegrid.tables import table_metadata
+from quotegrid.tables import table_metadata, table_rules
 from quotegrid.tables.canonical_json import canonical_json, read_strict_json
-from quotegrid.tables.safetensors_layout import encode
+from quotegrid.tables.safetensors_layout import NO_HASH, encode
 from quotegrid.tables.solution_protocol import Numbers, SolutionProtocol
-from quotegrid.tables.table_error import TableError
 from quotegrid.tables.table_sensitivity import TableSensitivity
+from quotegrid.tables.words import words_tensor
 
 SIDES = {"bid": 1, "ask": -1}  # the sign of the inventory a fill brings
-NO_HASH = "0" * 64
 
 
 class Flow(NamedTuple):
@@ -44,6 +44,13 @@ class Flow(NamedTuple):
     def sign(self) -> int:
         """+1 for a bid, -1 for an ask: the sign of the inventory a fill brings."""
         return SIDES[self.side]
+
+
+class NamedAxis(NamedTuple):
+    """An observed factor, or a number of the problem over which tables are stacked."""
+
+    name: str  # of a factor, or a path into the problem
+    nodes: Numbers  # strictly increasing
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,7 +71,15 @@ class PolicyTable:
     symbols: tuple[str, ...]  # one per asset
     lot_sizes: tuple[float, ...]  # units of the asset in a lot
     times: Numbers | None  # calendar time 0 … T; None unless the horizon is finite
+    regimes: tuple[str, ...] = ()  # of the axis of regimes, if there is one
+    factors: tuple[NamedAxis, ...] = ()
+    parameter_axes: tuple[NamedAxis, ...] = ()
     inventories: tuple[Numbers, ...]  # lots; the first and the last node are the limits
+    box: Numbers | None = None  # [axis, 2], without regimes: where the table holds; None: on its axes
+    reference_prices: tuple[float, ...] | None = None  # price units, one per asset
+    price_box: Numbers | None = None  # [asset, 2]: reference prices for which the table is meant
+    start: float | None = None  # Unix seconds: from when the table may be used
+    life: float | None = None  # seconds: for how long
     flows: tuple[Flow, ...]
     value: Numbers
     offset: Numbers
@@ -122,13 +137,9 @@ class PolicyTable:
         )
 
     def __post_init__(self) -> None:
-        table_metadata.check(self.metadata(NO_HASH), "the table")
+        table_metadata.check(self.metadata(), "the table")
         object.__setattr__(self, "certificate", read_strict_json(canonical_json(self.certificate)))
-        _check_axes(self)
-        _check_flows(self)
-        _check_arrays(self)
-        if self.sensitivity is not None:
-            self.sensitivity.check(self.lattice_shape, self.offset, self.gain is not None)
+        table_rules.check(self)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PolicyTable) and self.content_hash == other.content_hash
@@ -140,7 +151,7 @@ class PolicyTable:
     def content_hash(self) -> str:
         """SHA-256, hexadecimal, of the runtime file with the digits of this very hash set to zero."""
         digest = hashlib.sha256()
-        for piece in encode(self.tensors(), canonical_json(self.metadata(NO_HASH))):
+        for piece in encode(self.tensors(), canonical_json(self.metadata()), NO_HASH):
             digest.update(piece)
         return digest.hexdigest()
 
@@ -159,61 +170,64 @@ class PolicyTable:
         return tuple(f"inventory_{symbol}" for symbol in self.symbols)
 
     @property
-    def axes(self) -> tuple[Numbers, ...]:
-        """The axes of `value`, in their order: time if there is one, then each inventory."""
-        return self.inventories if self.times is None else (self.times, *self.inventories)
+    def axes(self) -> tuple[NamedAxis, ...]:
+        """All axes but that of the regimes, in their order."""
+        inventories = map(NamedAxis, self.inventory_names, self.inventories)
+        time = () if self.times is None else (NamedAxis("time", self.times),)
+        return (*time, *self.factors, *self.parameter_axes, *inventories)
+
+    @property
+    def regime_axis(self) -> int | None:
+        """The place of the regimes among the axes of `value`, if there are any."""
+        return None if not self.regimes else 0 if self.times is None else 1
 
     @property
     def lattice_shape(self) -> tuple[int, ...]:
         """The shape of `value`."""
-        return tuple(len(axis) for axis in self.axes)
+        shape = [len(axis.nodes) for axis in self.axes]
+        if self.regime_axis is not None:
+            shape.insert(self.regime_axis, len(self.regimes))
+        return tuple(shape)
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """The tensors of the runtime file, in its order (FORMAT.md §3)."""
-        found: dict[str, NDArray[Any]] = {}
-        if self.times is not None:
-            found["time"] = self.times
-        for number, axis in enumerate(self.inventories):
-            found[f"inventory_{number}"] = axis
-        found["lot_size"] = np.array(self.lot_sizes, dtype=np.float64)
-        found["flow_side"] = np.array([flow.sign for flow in self.flows], dtype=np.int64)
-        found["flow_size"] = np.array([flow.size for flow in self.flows], dtype=np.int64)
-        found["flow_asset"] = np.array([flow.asset for flow in self.flows], dtype=np.int64)
-        found["value"] = self.value
-        found["offset"] = self.offset
-        if self.hedge_rate is not None:
-            found["hedge_rate"] = self.hedge_rate
-        if self.market_order is not None:
-            found["market_order"] = self.market_order
-        if self.gain is not None:
-            found["gain"] = np.array(self.gain, dtype=np.float64)
-        if self.sensitivity is not None:
-            found.update(self.sensitivity.tensors())
-        return found
+        found: dict[str, NDArray[Any] | None] = {
+            "time": self.times,
+            **{f"factor_{number}": axis.nodes for number, axis in enumerate(self.factors)},
+            **{f"parameter_axis_{number}": axis.nodes for number, axis in enumerate(self.parameter_axes)},
+            **{f"inventory_{number}": nodes for number, nodes in enumerate(self.inventories)},
+            "box": self.box,
+            "reference_price": _numbers(self.reference_prices),
+            "price_box": self.price_box,
+            "start": _numbers(self.start),
+            "life": _numbers(self.life),
+            "lot_size": _numbers(self.lot_sizes),
+            "unit": words_tensor((self.price_unit, self.time_unit)),
+            "symbol": words_tensor(self.symbols),
+            "regime": words_tensor(self.regimes) if self.regimes else None,
+            "factor_name": words_tensor([axis.name for axis in self.factors]) if self.factors else None,
+            "parameter_axis_name": words_tensor([axis.name for axis in self.parameter_axes])
+            if self.parameter_axes
+            else None,
+            "flow_name": words_tensor([flow.name for flow in self.flows]),
+            "flow_side": np.array([flow.sign for flow in self.flows], dtype=np.int64),
+            "flow_size": np.array([flow.size for flow in self.flows], dtype=np.int64),
+            "flow_asset": np.array([flow.asset for flow in self.flows], dtype=np.int64),
+            "value": self.value,
+            "offset": self.offset,
+            "hedge_rate": self.hedge_rate,
+            "market_order": self.market_order,
+            "gain": _numbers(self.gain),
+            **({} if self.sensitivity is None else self.sensitivity.tensors()),
+        }
+        return {name: tensor for name, tensor in found.items() if tensor is not None}
 
-    def metadata(self, content_hash: str | None = None) -> dict[str, object]:
-        """The metadata entry (FORMAT.md §4), with the table's own content hash unless another is given."""
-        told = {} if self.sensitivity is None else {"parameters": list(self.sensitivity.parameters)}
+    def metadata(self) -> dict[str, object]:
+        """The metadata entry (FORMAT.md §4)."""
         return {
-            **told,
-            "format": table_metadata.FORMAT,
-            "content_hash": self.content_hash if content_hash is None else content_hash,
             "problem": self.problem_json,
-            "problem_hash": self.problem_hash,
-            "package_version": self.package_version,
-            "price_unit": self.price_unit,
-            "time_unit": self.time_unit,
-            "symbols": list(self.symbols),
-            "flow_names": [flow.name for flow in self.flows],
-            "status": self.status,
-            "status_message": self.status_message,
-            "method": self.method,
-            "method_reason": self.method_reason,
-            "residual": self.residual,
-            "iterations": self.iterations,
-            "certificate": self.certificate,
-            "lookup_error": self.lookup_error,
             "notes": list(self.notes),
+            **{name: getattr(self, name) for name in table_metadata.PLAIN_FIELDS},
         }
 
 
@@ -229,61 +243,5 @@ def _canonical_numbers(array: NDArray[Any] | None) -> Numbers | None:
     return None if array is None else canonical_numbers(array)
 
 
-def _check_axes(table: PolicyTable) -> None:
-    if not (0 < len(table.symbols) == len(table.inventories) == len(table.lot_sizes)):
-        raise TableError(
-            "asset-count",
-            f"{len(table.symbols)} symbols, {len(table.inventories)} inventory axes and "
-            f"{len(table.lot_sizes)} "
-            "lot sizes: there must be one of each for each asset",
-        )
-    if len(set(table.symbols)) < len(table.symbols):
-        raise TableError("symbol-repeated", f"the symbols {', '.join(table.symbols)} are not all different")
-    if not all(0 < size < np.inf for size in table.lot_sizes):
-        raise TableError("lot-size", f"lot sizes {table.lot_sizes} are not all positive and finite")
-    names = table.inventory_names if table.times is None else ("time", *table.inventory_names)
-    for name, axis in zip(names, table.axes, strict=True):
-        nodes = axis.tolist()
-        if not nodes or not np.isfinite(axis).all():
-            raise TableError("axis-order", f"the axis {name} is empty or not finite")
-        for low, high in pairwise(nodes):
-            if low >= high:
-                raise TableError("axis-order", f"on the axis {name}, {low:.12g} is followed by {high:.12g}")
-
-
-def _check_flows(table: PolicyTable) -> None:
-    for flow in table.flows:
-        if flow.side not in SIDES:
-            raise TableError("flow-side", f"flow {flow.name!r} has side {flow.side!r}; allowed: bid, ask")
-        if flow.size < 1:
-            raise TableError(
-                "flow-size", f"flow {flow.name!r} has size {flow.size}; at least 1 lot is needed"
-            )
-        if not 0 <= flow.asset < len(table.symbols):
-            raise TableError(
-                "flow-asset", f"flow {flow.name!r} trades asset {flow.asset} of {len(table.symbols)} assets"
-            )
-    labels = table.flow_labels
-    for label in labels:
-        if labels.count(label) > 1:
-            raise TableError("flow-repeated", f"there are two flows {label}: name and side must be unique")
-
-
-def _check_arrays(table: PolicyTable) -> None:
-    lattice = table.lattice_shape
-    shapes = {"value": lattice, "offset": (*lattice, len(table.flows))}
-    for name in ("hedge_rate", "market_order"):
-        if getattr(table, name) is not None:
-            shapes[name] = (*lattice, len(table.symbols))
-    for name, shape in shapes.items():
-        array: Numbers = getattr(table, name)
-        if array.dtype != np.float64 or not array.flags.c_contiguous:
-            raise TableError("tensor-type", f"{name} is not a row-major array of float64")
-        if array.shape != shape:
-            raise TableError("table-shape", f"{name} has shape {array.shape}, the axes ask for {shape}")
-        if np.isinf(array).any():
-            raise TableError("infinite-number", f"{name} holds an infinity; a quote that is off is NaN")
-    if np.isnan(table.value).any():
-        raise TableError("value-missing", "value holds NaN: every state of a table has a value")
-    if table.gain is not None and not np.isfinite(table.gain):
-        raise TableError("value-missing", f"the gain is {table.gain}")
+def _numbers(numbers: float | tuple[float, ...] | None) -> Numbers | None:
+    return None if numbers is None else np.array(numbers, dtype=np.float64)

@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any, NamedTuple
 
-from quotegrid.tables.lookup import Corners, Lookup, number_reader, row_reader
+from quotegrid.tables.lookup import Corners, Lookup, Market, number_reader, row_reader
 from quotegrid.tables.policy_table import PolicyTable
 from quotegrid.tables.safetensors_file import read_safetensors
-from quotegrid.tables.shifts import Change, moves, shifted_numbers
+from quotegrid.tables.shifts import Change, ShiftedNumbers, changes_of, moves, shifted_numbers
 
 
 class Quote(NamedTuple):
@@ -111,6 +111,7 @@ class Quoter:
         inventory: float | Sequence[float],
         time: float | None = None,
         shift: Mapping[str, Change] | None = None,
+        market: Market | None = None,
     ) -> Quote:
         """Everything the table says at one state.
 
@@ -119,13 +120,14 @@ class Quoter:
             time: calendar time where the table has a time axis, else None.
             shift: parameters of the table's problem that have changed, each with its new value (a number) or
             its relative change (such as "+10%"): the answer follows to first order (`shifts`).
+            market: regime, factors and parameters, where the table has such axes.
 
         Raises:
             QuoteError: the state is outside of the table or between its nodes, and the rules chosen refuse
             that; or the table cannot be shifted so.
         """
         lookup = self._lookup
-        corners = lookup.corners(inventory, time)
+        corners = lookup.corners(inventory, time, market)
         offsets = lookup.inside_limits(self._offsets(corners), inventory)
         hedge_rate, market_order = self._controls
         found = Quote(
@@ -136,9 +138,22 @@ class Quoter:
             self.table.gain,
             hedge_rate and _per_asset(hedge_rate(corners)),
             market_order and _per_asset(market_order(corners)),
-            lookup.clamped(inventory, time) if self._clamps else (),
+            lookup.clamped(inventory, time, market) if self._clamps else (),
         )
         return found if shift is None else self._shifted(found, corners, offsets, shift)
+
+    def shifted_by(
+        self,
+        changes: Sequence[float],
+        inventory: float | Sequence[float],
+        time: float | None = None,
+        market: Market | None = None,
+    ) -> ShiftedNumbers:
+        """What the table says at one state after changes of all its parameters, in their order."""
+        corners = self._lookup.corners(inventory, time, market)
+        offsets = self._lookup.inside_limits(self._offsets(corners), inventory)
+        moved = changes_of(self.table.sensitivity, changes)
+        return shifted_numbers(self.table, moved, corners, offsets, self._value(corners))
 
     def _shifted(
         self, found: Quote, corners: Corners, offsets: tuple[float, ...], shift: Mapping[str, Change]
@@ -160,9 +175,12 @@ class Quoter:
             shifted=about,
         )
 
-    def offsets(self, inventory: float | Sequence[float], time: float | None = None) -> tuple[float, ...]:
+    def offsets(
+        self, inventory: float | Sequence[float], time: float | None = None, market: Market | None = None
+    ) -> tuple[float, ...]:
         """The offsets alone, in the order of `flows`, NaN where a flow is off: the shortest way."""
-        return self._lookup.inside_limits(self._offsets(self._lookup.corners(inventory, time)), inventory)
+        found = self._offsets(self._lookup.corners(inventory, time, market))
+        return self._lookup.inside_limits(found, inventory)
 
 
 def _plain(numbers: float | tuple[float, ...] | None) -> object:

@@ -12,23 +12,24 @@ import os
 
 from quotegrid.tables.atomic_file import write_atomically
 from quotegrid.tables.canonical_json import canonical_json
-from quotegrid.tables.policy_table import NO_HASH, PolicyTable
-from quotegrid.tables.safetensors_layout import decode, encode
+from quotegrid.tables.policy_table import PolicyTable
+from quotegrid.tables.safetensors_layout import HASH_PLACE, NO_HASH, decode, encode
 from quotegrid.tables.table_error import TableError
 from quotegrid.tables.table_parts import table_of_parts
-
-# how the content hash stands in the header, where the quotes of the metadata entry are escaped
-_HASH_FIELD = rb"\"content_hash\":\""
 
 
 def write_safetensors(table: PolicyTable, path: str | os.PathLike[str]) -> None:
     """Write the runtime file of a table: all of it or nothing, whatever happens (`write_atomically`)."""
-    write_atomically(path, encode(table.tensors(), canonical_json(table.metadata())))
+    write_atomically(path, _pieces(table))
 
 
 def safetensors_bytes(table: PolicyTable) -> bytes:
     """The bytes of the runtime file of a table."""
-    return b"".join(encode(table.tensors(), canonical_json(table.metadata())))
+    return b"".join(_pieces(table))
+
+
+def _pieces(table: PolicyTable) -> list[bytes]:
+    return encode(table.tensors(), canonical_json(table.metadata()), table.content_hash)
 
 
 def read_safetensors(path: str | os.PathLike[str]) -> PolicyTable:
@@ -47,24 +48,20 @@ def read_safetensors(path: str | os.PathLike[str]) -> PolicyTable:
 
 def table_of_bytes(buffer: memoryview, where: str) -> PolicyTable:
     """The table in the bytes of a runtime file; `where` is what the errors call it."""
-    tensors, metadata = decode(buffer, where)
-    table = table_of_parts(tensors, metadata, where)
-    _check_content_hash(buffer, where)
+    contents = decode(buffer, where)
+    table = table_of_parts(contents.tensors, contents.metadata, where)
+    _check_content_hash(buffer, contents.content_hash, where)
     return table
 
 
-def _check_content_hash(buffer: memoryview, where: str) -> None:
+def _check_content_hash(buffer: memoryview, stored: str, where: str) -> None:
     """SHA-256 over the file with the 64 digits of the hash set to zero must give those digits."""
-    start = 8 + int.from_bytes(buffer[:8], "little")
-    header = bytes(buffer[:start])
-    first = header.find(_HASH_FIELD) + len(_HASH_FIELD)
-    stored = header[first : first + len(NO_HASH)]
-    digest = hashlib.sha256(header[:first] + NO_HASH.encode() + header[first + len(NO_HASH) :])
-    digest.update(buffer[start:])
-    if digest.hexdigest().encode() != stored:
+    digest = hashlib.sha256(buffer[: HASH_PLACE.start])
+    digest.update(NO_HASH.encode())
+    digest.update(buffer[HASH_PLACE.stop :])
+    if digest.hexdigest() != stored:
         raise TableError(
             "content-hash",
-            f"{where}: the content hash is {digest.hexdigest()[:12]}…, the file says "
-            f"{stored.decode()[:12]}…: "
+            f"{where}: the content hash is {digest.hexdigest()[:12]}…, the file says {stored[:12]}…: "
             "it was changed after it was written; write the table again",
         )

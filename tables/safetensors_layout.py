@@ -1,45 +1,66 @@
 """The bytes of a safetensors container, as FORMAT.md §2 states them.
 
     8 bytes     N, the length of the header, little endian
-    N bytes     the header: a JSON object, padded with spaces until 8 + N is a multiple of 64
+    N bytes     the header: ASCII text of one fixed form, padded with spaces until 8 + N is a multiple of 64
     the rest    the tensors, row-major and little endian, in the order of the header, without gaps
 
-`encode` makes them, `decode` reads them; neither knows what the tensors mean. Everything is checked before
-anything is used, each broken rule has its own name, and no memory is taken in proportion to a number found in
-the file.
+The header is JSON, but of a form fixed to the last byte: it is matched, not parsed. `encode` makes a file,
+`decode` reads it; neither knows what the tensors mean. Everything is checked before anything is used, each
+broken rule has its own name, and no memory is taken in proportion to a number found in the file.
 """
 
 import json
 import math
-import reprlib
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quotegrid.tables.canonical_json import RepeatedKeyError, read_strict_json
 from quotegrid.tables.table_error import TableError
 
+VERSION = 1
 ALIGNMENT = 64  # bytes; of the data section
 MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors format
-METADATA_KEY = "quotegrid"
-MAX_RANK = 16  # axes of a tensor
+MAX_RANK = 12  # axes of a tensor
 MAX_ITEMS = 2**48  # numbers in a tensor, empty axes counted as 1
-ITEM_SIZE = 8  # bytes; F64 and I64 are the only types of version 1
+ITEM_SIZE = 8  # bytes; F64 and I64 are the only types
+NO_HASH = "0" * 64
+START = b'{"__metadata__":{"quotegrid":"'
+HASH_PLACE = slice(57, 57 + len(NO_HASH))  # of the digits of the content hash in the file
 
 _DTYPES = {"F64": np.dtype("<f8"), "I64": np.dtype("<i8")}
 _NAMES = {"f": "F64", "i": "I64"}
+_OPENING = re.compile(
+    rb'\{"__metadata__":\{"quotegrid":"1","content_hash":"([0-9a-f]{64})",'
+    rb'"metadata":"((?:[ !#-\[\]-~]|\\["\\])*)"\}'
+)
+_NUMBER = rb"(?:0|[1-9][0-9]{0,15})"
+_ENTRY = re.compile(
+    rb',"([a-z0-9_]{1,64})":\{"dtype":"([A-Z0-9_]{1,8})","shape":\[((?:N(?:,N)*)?)\],'
+    rb'"data_offsets":\[(N),(N)\]\}'.replace(b"N", _NUMBER)
+)
 
 
-def encode(tensors: Mapping[str, NDArray[Any]], metadata: str) -> list[bytes]:
+class Contents(NamedTuple):
+    """What is in a file."""
+
+    tensors: dict[str, NDArray[Any]]  # read-only views of the file, native byte order
+    metadata: str  # JSON text
+    content_hash: str  # as it stands in the file
+
+
+def encode(tensors: Mapping[str, NDArray[Any]], metadata: str, content_hash: str) -> list[bytes]:
     """The file as pieces to be written one after the other: the header, then each tensor.
 
     Args:
         tensors: name → float64 or int64 array of any shape, in the order of the file.
-        metadata: the one metadata entry, canonical JSON.
+        metadata: canonical JSON.
+        content_hash: 64 hexadecimal digits.
     """
-    header: dict[str, object] = {"__metadata__": {METADATA_KEY: metadata}}
+    about = {"quotegrid": f"{VERSION}", "content_hash": content_hash, "metadata": metadata}
+    header: dict[str, object] = {"__metadata__": about}
     pieces = []
     end = 0
     for name, array in tensors.items():
@@ -55,8 +76,8 @@ def encode(tensors: Mapping[str, NDArray[Any]], metadata: str) -> list[bytes]:
     return [len(text).to_bytes(8, "little") + text, *pieces]
 
 
-def decode(buffer: memoryview, where: str) -> tuple[dict[str, NDArray[Any]], str]:
-    """The tensors (read-only views of `buffer`, native byte order) and the metadata entry of a file.
+def decode(buffer: memoryview, where: str) -> Contents:
+    """The contents of a file.
 
     Args:
         buffer: all bytes of the file.
@@ -65,11 +86,13 @@ def decode(buffer: memoryview, where: str) -> tuple[dict[str, NDArray[Any]], str
     Raises:
         TableError: the file breaks a rule of FORMAT.md §2.
     """
-    start, header = _read_header(buffer, where)
-    metadata = _metadata_entry(header.pop("__metadata__", None), where)
-    tensors = {}
-    expected = 0
-    for name, entry in header.items():
+    header = _header(buffer, where)
+    opening = _opening(header, where)
+    start, place, expected = 8 + len(header), opening.end(), 0
+    tensors: dict[str, NDArray[Any]] = {}
+    while entry := _ENTRY.match(header, place):
+        place = entry.end()
+        name = entry[1].decode()
         dtype, shape, begin, end = _tensor_entry(name, entry, where)
         if begin != expected:
             raise TableError(
@@ -81,24 +104,28 @@ def decode(buffer: memoryview, where: str) -> tuple[dict[str, NDArray[Any]], str
             raise TableError(
                 "data-too-short",
                 f"{where}: tensor {name!r} ends at byte {end} of the data, but there are only "
-                f"{len(buffer) - start}: "
-                "the file is cut off",
+                f"{len(buffer) - start}: the file is cut off",
             )
+        if name in tensors:
+            raise TableError("tensor-order", f"{where}: there are two tensors {name!r}")
         flat = np.frombuffer(buffer, dtype=dtype, count=(end - begin) // ITEM_SIZE, offset=start + begin)
         tensors[name] = flat.astype(dtype.newbyteorder("="), copy=False).reshape(shape)
         tensors[name].flags.writeable = False
         expected = end
+    if header[place:].rstrip(b" ") != b"}":
+        raise _malformed(header, place, where)
     if expected != len(buffer) - start:
         raise TableError(
             "data-too-long",
             f"{where}: the tensors take {expected} bytes, the data section has {len(buffer) - start}: "
             "something was appended",
         )
-    return tensors, metadata
+    metadata = re.sub(rb"\\(.)", rb"\1", opening[2]).decode("ascii")
+    return Contents(tensors, metadata, opening[1].decode("ascii"))
 
 
-def _read_header(buffer: memoryview, where: str) -> tuple[int, dict[str, Any]]:
-    """Where the data section starts, and the header as JSON."""
+def _header(buffer: memoryview, where: str) -> bytes:
+    """The text of the header, padding included."""
     if len(buffer) < 8:
         raise TableError("file-too-short", f"{where}: {len(buffer)} bytes are too few for a table")
     length = int.from_bytes(buffer[:8], "little")
@@ -119,79 +146,59 @@ def _read_header(buffer: memoryview, where: str) -> tuple[int, dict[str, Any]]:
             f"{where}: the data section starts at byte {8 + length}, no multiple of {ALIGNMENT}: "
             "the file was rewritten by another program",
         )
-    raw = bytes(buffer[8 : 8 + length])
-    if not raw.startswith(b"{"):
-        raise TableError("header-start", f"{where}: the header starts with {raw[:1]!r}, not with '{{'")
-    try:
-        text = raw.decode("ascii")
-    except UnicodeDecodeError as error:
-        raise TableError(
-            "header-ascii", f"{where}: the header has the byte {raw[error.start]:#04x}, outside of ASCII"
-        ) from None
-    try:
-        if not text.rstrip(" ").endswith("}"):
-            raise ValueError("it does not end with '}' and spaces")
-        header = read_strict_json(text.rstrip(" "))
-    except RepeatedKeyError as error:
-        raise TableError("header-repeated-key", f"{where}: in the header {error}") from None
-    except ValueError as error:
-        raise TableError("header-json", f"{where}: the header is not JSON: {error}") from None
-    return 8 + length, header
+    return bytes(buffer[8 : 8 + length])
 
 
-def _metadata_entry(found: object, where: str) -> str:
-    """The text under the one key of `__metadata__`."""
-    if not (
-        isinstance(found, dict) and list(found) == [METADATA_KEY] and isinstance(found[METADATA_KEY], str)
-    ):
+def _opening(header: bytes, where: str) -> re.Match[bytes]:
+    """Version, content hash and metadata at the start of the header."""
+    if not header.startswith(START):
         raise TableError(
             "metadata-entry",
-            f"{where}: __metadata__ is not an object with the one entry {METADATA_KEY!r}: no table of "
-            "quotegrid",
+            f"{where}: the header starts with {header[:32]!r}, not with {START!r}: no table of quotegrid",
         )
-    return found[METADATA_KEY]
-
-
-def _tensor_entry(name: str, entry: object, where: str) -> tuple[np.dtype[Any], tuple[int, ...], int, int]:
-    """dtype, shape, first byte and byte after the last one, each checked."""
-    if not (isinstance(entry, dict) and entry.keys() == {"dtype", "shape", "data_offsets"}):
+    version, closed, _ = header[len(START) : len(START) + 32].partition(b'"')
+    if not closed or version != b"%d" % VERSION:
         raise TableError(
-            "tensor-entry", f"{where}: tensor {name!r} does not have dtype, shape and data_offsets alone"
+            "format-version",
+            f"{where}: table format {version!r}; this version of quotegrid reads format {VERSION}",
         )
-    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if not (isinstance(dtype, str) and dtype in _DTYPES):
+    opening = _OPENING.match(header)
+    if opening is None:
+        raise _malformed(header, len(START), where)
+    return opening
+
+
+def _malformed(header: bytes, place: int, where: str) -> TableError:
+    return TableError(
+        "header-form",
+        f"{where}: the header is not of the form of FORMAT.md §2 behind byte {8 + place}: "
+        f"{header[place : place + 40]!r}",
+    )
+
+
+def _tensor_entry(
+    name: str, entry: re.Match[bytes], where: str
+) -> tuple[np.dtype[Any], tuple[int, ...], int, int]:
+    """dtype, shape, first byte and byte after the last one, each checked."""
+    dtype = entry[2].decode()
+    if dtype not in _DTYPES:
         raise TableError(
             "tensor-dtype", f"{where}: tensor {name!r} has dtype {dtype!r}; allowed: {', '.join(_DTYPES)}"
         )
-    if not _is_size(shape):
+    sizes = entry[3].split(b",") if entry[3] else []
+    shape = tuple(map(int, sizes[: MAX_RANK + 1]))
+    if len(shape) > MAX_RANK or math.prod(max(size, 1) for size in shape) > MAX_ITEMS:
         raise TableError(
             "tensor-shape",
-            f"{where}: tensor {name!r} has shape {reprlib.repr(shape)}, not a list of at most {MAX_RANK} "
-            "sizes "
-            f"for at most {MAX_ITEMS} numbers",
+            f"{where}: tensor {name!r} has shape {shape}, not at most {MAX_RANK} sizes for at most "
+            f"{MAX_ITEMS} numbers",
         )
-    if not (_whole_numbers(offsets) and len(offsets) == 2):
-        raise TableError(
-            "tensor-offsets",
-            f"{where}: tensor {name!r} has data_offsets {reprlib.repr(offsets)}, not [first, end]",
-        )
-    begin, end = offsets
+    begin, end = int(entry[4]), int(entry[5])
     size = ITEM_SIZE * math.prod(shape)
     if end - begin != size:
         raise TableError(
             "tensor-size",
-            f"{where}: tensor {name!r} of shape {shape!r} takes {size} bytes, its data_offsets give "
+            f"{where}: tensor {name!r} of shape {shape} takes {size} bytes, its data_offsets give "
             f"{end - begin}",
         )
-    return _DTYPES[dtype], tuple(shape), begin, end
-
-
-def _whole_numbers(value: object) -> bool:
-    return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
-
-
-def _is_size(shape: object) -> bool:
-    """Few enough axes, and few enough numbers even if no axis were empty."""
-    if not (isinstance(shape, list) and len(shape) <= MAX_RANK and _whole_numbers(shape)):
-        return False
-    return math.prod(max(size, 1) for size in shape) <= MAX_ITEMS
+    return _DTYPES[dtype], shape, begin, end

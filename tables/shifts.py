@@ -17,16 +17,15 @@ quote that a tick or a bound holds keeps its offset, and whether it jumps is not
 at a kink. A quote that a shift would take beyond its bound stops there, and has no estimate either.
 """
 
-import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import NamedTuple
 
 from quotegrid.tables.lookup import Corners, QuoteError, number_reader, row_reader
 from quotegrid.tables.policy_table import PolicyTable
 from quotegrid.tables.solution_protocol import Numbers
-from quotegrid.tables.table_sensitivity import TableSensitivity
+from quotegrid.tables.table_sensitivity import FREE, TableSensitivity
 
 Change = float | str
 """A new value, or a relative change such as "+10%"."""
@@ -77,11 +76,7 @@ def moves(sensitivity: TableSensitivity | None, shift: Mapping[str, Change]) -> 
     Raises:
         QuoteError: the table has no sensitivities, or not to such a path; or a change that is none.
     """
-    if sensitivity is None:
-        raise QuoteError(
-            "this table holds no sensitivities, so its quotes cannot be shifted; "
-            "solve it with --with-sensitivities (Python: with_sensitivities=True)"
-        )
+    sensitivity = _known(sensitivity)
     found: dict[int, Move] = {}
     for path, change in shift.items():
         places = _places(sensitivity.parameters, path, relative=isinstance(change, str))
@@ -91,7 +86,32 @@ def moves(sensitivity: TableSensitivity | None, shift: Mapping[str, Change]) -> 
             before = float(sensitivity.numbers[place])
             by = _change(sensitivity.parameters[place], before, change)
             found[place] = Move(place, sensitivity.parameters[place], before, by)
-    return tuple(found.values())
+    return tuple(found[place] for place in sorted(found))
+
+
+def changes_of(sensitivity: TableSensitivity | None, changes: Sequence[float]) -> tuple[Move, ...]:
+    """All parameters of a table, each with its change; 0 for those that have not changed.
+
+    Raises:
+        QuoteError: the table has no sensitivities, or to another number of parameters.
+    """
+    sensitivity = _known(sensitivity)
+    if len(changes) != len(sensitivity.parameters) or not all(map(math.isfinite, changes)):
+        raise QuoteError(
+            f"changes {tuple(changes)!r}: give one finite number for each of the "
+            f"{len(sensitivity.parameters)} parameters of this table"
+        )
+    known = zip(sensitivity.parameters, sensitivity.numbers.tolist(), changes, strict=True)
+    return tuple(Move(place, *move) for place, move in enumerate(known))
+
+
+def _known(sensitivity: TableSensitivity | None) -> TableSensitivity:
+    if sensitivity is None:
+        raise QuoteError(
+            "this table holds no sensitivities, so its quotes cannot be shifted; "
+            "solve it with --with-sensitivities (Python: with_sensitivities=True)"
+        )
+    return sensitivity
 
 
 def _places(known: tuple[str, ...], path: str, relative: bool) -> list[int]:
@@ -147,38 +167,6 @@ def _change(path: str, before: float, change: Change) -> float:
     return fraction * before
 
 
-class OffsetBounds(NamedTuple):
-    """Of one flow, with the paths that move them; price units, infinite where there is none."""
-
-    low: float
-    high: float
-    paths: tuple[str, str]  # the flow's, with and without its side
-
-    def shifted(self, moved: tuple[Move, ...]) -> tuple[float, float]:
-        """The bounds after the shift."""
-        return self._end("min_offset", self.low, moved), self._end("max_offset", self.high, moved)
-
-    def _end(self, key: str, value: float, moved: tuple[Move, ...]) -> float:
-        names = {f"{path}.{key}" for path in self.paths}
-        return next((move.after for move in moved if move.path in names), value)
-
-
-def offset_bounds(problem_json: str) -> tuple[OffsetBounds, ...]:
-    """The bounds of every flow in the problem of a table, in its order."""
-    problem = json.loads(problem_json)
-    assets = problem.get("asset", [problem])
-    found = []
-    for asset in assets:
-        above = f"asset.{asset['market']['symbol']}." if len(assets) > 1 else ""
-        for flow in asset.get("flow", ()):
-            default = 0.0 if flow.get("intensity", {}).get("kind") == "power" else -math.inf
-            low, high = flow.get("min_offset", default), flow.get("max_offset", math.inf)
-            for side in ("bid", "ask") if flow["side"] == "both" else (flow["side"],):
-                name = f"{above}flow.{flow['name']}"
-                found.append(OffsetBounds(float(low), float(high), (name, f"{name}/{side}")))
-    return tuple(found)
-
-
 class ShiftedNumbers(NamedTuple):
     """What a shift makes of one state of a table."""
 
@@ -205,25 +193,48 @@ def shifted_numbers(
         return [number_reader(array[move.place])(corners) for move in moved]
 
     slopes, bends = rows(sensitivity.offset), rows(sensitivity.offset_curvature)
-    holds = row_reader(sensitivity.hold.astype(float))(corners)
-    bounds = offset_bounds(table.problem_json)
+    hold = sensitivity.hold.reshape(-1, sensitivity.hold.shape[-1])
+    free = (hold[[state for state, _ in corners]] == FREE).all(axis=0).tolist()
+    by_place = {move.place: move.change for move in moved}
     after, errors = [], []
     for flow, offset in enumerate(offsets):
-        free = offset + sum(change * slope[flow] for change, slope in zip(changes, slopes, strict=True))
-        low, high = bounds[flow].shifted(moved)
-        after.append(min(max(free, low), high) if free == free else math.nan)
-        said = holds[flow] == 0.0 and low <= free <= high
+        moved_to = offset + _sum(changes, [slope[flow] for slope in slopes])
+        low, high = (
+            bound + by_place.get(parameter, 0.0)
+            for bound, parameter in zip(
+                sensitivity.bounds[flow].tolist(), sensitivity.bound_parameters[flow].tolist(), strict=True
+            )
+        )
+        after.append(_between(moved_to, low, high))
+        said = free[flow] and low <= moved_to <= high
         errors.append(estimate(changes, [bend[flow] for bend in bends]) if said else math.nan)
     gain, gain_error = table.gain, None
     if gain is not None and sensitivity.gain is not None and sensitivity.gain_curvature is not None:
-        gain += sum(move.change * float(sensitivity.gain[move.place]) for move in moved)
-        gain_error = estimate(changes, [float(sensitivity.gain_curvature[move.place]) for move in moved])
-    total = sum(change * slope for change, slope in zip(changes, numbers(sensitivity.value), strict=True))
+        places = [move.place for move in moved]
+        gain += _sum(changes, sensitivity.gain[places].tolist())
+        gain_error = estimate(changes, sensitivity.gain_curvature[places].tolist())
+    value += _sum(changes, numbers(sensitivity.value))
     value_error = estimate(changes, numbers(sensitivity.value_curvature))
-    return ShiftedNumbers(tuple(after), tuple(errors), value + total, value_error, gain, gain_error)
+    return ShiftedNumbers(tuple(after), tuple(errors), value, value_error, gain, gain_error)
+
+
+def _sum(changes: list[float], slopes: list[float]) -> float:
+    """Σ h_i d_i from 0, in the order of the parameters."""
+    total = 0.0
+    for change, slope in zip(changes, slopes, strict=True):
+        total += change * slope
+    return total
+
+
+def _between(number: float, low: float, high: float) -> float:
+    """The number, stopped at its bounds; NaN stays NaN."""
+    number = low if number < low else number
+    return high if number > high else number
 
 
 def estimate(changes: list[float], curvatures: list[float]) -> float:
     """(Σ |h| sqrt(½|c|))², see the top of this file; in the unit of the quantity."""
-    pairs = zip(changes, curvatures, strict=True)
-    return sum(abs(change) * math.sqrt(0.5 * abs(curvature)) for change, curvature in pairs) ** 2
+    total = 0.0
+    for change, curvature in zip(changes, curvatures, strict=True):
+        total += abs(change) * math.sqrt(0.5 * abs(curvature))
+    return total * total

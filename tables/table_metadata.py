@@ -1,6 +1,6 @@
 """The metadata entry of a table: its fields and the checks on each (FORMAT.md §4).
 
-Only words live here, and numbers that no lookup needs; everything a quote is made of is a tensor.
+Only what is for people lives here; everything a quote is made of, and every name, is a tensor.
 """
 
 import math
@@ -11,14 +11,10 @@ from typing import Any, cast
 from quotegrid.tables.canonical_json import canonical_json, read_strict_json
 from quotegrid.tables.table_error import TableError
 
-FORMAT = 1
-
 # the fields that a file and the record keep under one name and in one form
 PLAIN_FIELDS = (
     "problem_hash",
     "package_version",
-    "price_unit",
-    "time_unit",
     "status",
     "status_message",
     "method",
@@ -34,7 +30,7 @@ def read(text: str, where: str) -> dict[str, Any]:
     """The fields of a metadata entry, each checked.
 
     Raises:
-        TableError: metadata-json, metadata-canonical, format-version or metadata-field.
+        TableError: metadata-json, metadata-canonical or metadata-field.
     """
     try:
         fields = read_strict_json(text)
@@ -50,19 +46,11 @@ def read(text: str, where: str) -> dict[str, Any]:
 
 def check(fields: dict[str, Any], where: str) -> None:
     """Refuse what is missing, unknown or of the wrong form; `where` is what the errors call the file."""
-    version = fields.get("format")
-    if type(version) is not int or version != FORMAT:
-        raise TableError(
-            "format-version",
-            f"{where}: table format {version!r}; this version of quotegrid reads format {FORMAT}",
-        )
     for name in fields:
-        if name not in _FIELDS and name not in _OPTIONAL:
+        if name not in _FIELDS:
             raise TableError("metadata-field", f"{where}: unknown metadata field {name!r}")
-    for name, (form, fits) in (_FIELDS | _OPTIONAL).items():
+    for name, (form, fits) in _FIELDS.items():
         if name not in fields:
-            if name in _OPTIONAL:
-                continue
             raise TableError("metadata-field", f"{where}: the metadata field {name!r} is missing")
         if not fits(fields[name]):
             raise TableError(
@@ -76,10 +64,6 @@ def _is_text(value: object) -> bool:
 
 def _is_word(value: object) -> bool:
     return isinstance(value, str) and value != ""
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"[^./]+", value) is not None
 
 
 def _is_digest(value: object) -> bool:
@@ -98,9 +82,10 @@ def _is_certificate(value: object) -> bool:
     if not (isinstance(value, dict) and _is_word(value.get("level"))):
         return False
     try:
-        return '"content_hash":' not in canonical_json(value)
+        canonical_json(value)
     except (TypeError, ValueError):
         return False
+    return True
 
 
 def _is_lookup_error(value: object) -> bool:
@@ -115,32 +100,17 @@ def _is_list_of(fits: Callable[[object], bool]) -> Callable[[object], bool]:
     return lambda value: isinstance(value, list) and all(map(fits, value))
 
 
-def _is_list_of_paths(value: object) -> bool:
-    return _is_list_of(_is_word)(value) and len(set(cast(list, value))) == len(cast(list, value))
-
-
 _FIELDS: dict[str, tuple[str, Callable[[object], bool]]] = {
-    "format": (f"{FORMAT}", _is_count),
-    "content_hash": ("64 hexadecimal digits", _is_digest),
     "problem": ("the canonical JSON of a problem", _is_word),
     "problem_hash": ("64 hexadecimal digits", _is_digest),
     "package_version": ("a version", _is_word),
-    "price_unit": ("a unit", _is_word),
-    "time_unit": ("a unit", _is_word),
-    "symbols": ("a list of names without . and /", _is_list_of(_is_name)),
-    "flow_names": ("a list of names without . and /", _is_list_of(_is_name)),
     "status": ("a word", _is_word),
     "status_message": ("a sentence", _is_text),
     "method": ("a word", _is_word),
     "method_reason": ("a sentence", _is_text),
     "residual": ("a finite number, 0 or more", _is_number),
     "iterations": ("a whole number, 0 or more", _is_count),
-    "certificate": ("an object of plain JSON with a level and without a content_hash", _is_certificate),
+    "certificate": ("an object of plain JSON with a level", _is_certificate),
     "lookup_error": ("null, or an object of the numbers offset and value, 0 or more", _is_lookup_error),
     "notes": ("a list of sentences", _is_list_of(_is_text)),
-}
-
-# there if and only if the table holds sensitivities
-_OPTIONAL: dict[str, tuple[str, Callable[[object], bool]]] = {
-    "parameters": ("a list of paths, all different", _is_list_of_paths),
 }

@@ -60,10 +60,10 @@ def test_each_package_is_installed(package: str) -> None:
 @pytest.mark.parametrize(("package", "patterns"), SETUPTOOLS["package-data"].items())
 def test_package_data_is_installed(package: str, patterns: list[str]) -> None:
     folder = ROOT / SETUPTOOLS["package-dir"][package]
-    names = {file.name for pattern in patterns for file in folder.glob(pattern)}
+    names = {file.relative_to(folder).parts for pattern in patterns for file in folder.glob(pattern)}
     assert names, f"{patterns} match nothing in {folder}"
-    installed = {entry.name for entry in importlib.resources.files(package).iterdir()}
-    assert names <= installed
+    installed = importlib.resources.files(package)
+    assert [name for name in names if not installed.joinpath(*name).is_file()] == []
 
 
 def test_bare_names_import_nothing() -> None:

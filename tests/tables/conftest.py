@@ -10,9 +10,7 @@ import copy
 import hashlib
 import json
 import math
-import runpy
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +19,7 @@ import pytest
 from scipy.integrate import solve_ivp
 from scipy.interpolate import PchipInterpolator
 
+from quotegrid.tables.conformance_tables import conformance_tables
 from quotegrid.tables.policy_table import PolicyTable
 
 Problem = dict[str, Any]
@@ -434,5 +433,4 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def two_assets() -> PolicyTable:
     """The table of two assets with hedging and market orders that the conformance vectors use."""
-    vectors = runpy.run_path(str(Path(__file__).parent / "conformance_vectors.py"))
-    return vectors["TABLES"]["two-assets"]
+    return dict(conformance_tables())["two-assets"]

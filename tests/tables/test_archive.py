@@ -14,6 +14,7 @@ import xarray
 from quotegrid.tables import PolicyTable, TableError
 from quotegrid.tables.archive import read_archive, write_archive
 from quotegrid.tables.canonical_json import canonical_json
+from quotegrid.tables.conformance_tables import conformance_tables
 from quotegrid.tables.container import is_archive
 from quotegrid.tables.dataset import to_xarray
 from quotegrid.tables.safetensors_file import safetensors_bytes, table_of_bytes
@@ -51,11 +52,22 @@ def test_several_assets_and_controls(tmp_path: Path, two_assets: PolicyTable) ->
     write_archive(two_assets, tmp_path / "two.nc")
     assert read_archive(tmp_path / "two.nc") == two_assets
     dataset = to_xarray(two_assets)
-    assert dataset["offset"].dims == ("time", "inventory_X", "inventory_Y", "flow")
-    assert dataset["hedge_rate"].dims == ("time", "inventory_X", "inventory_Y", "asset")
-    assert dataset["hedge_rate"].attrs["units"] == "units of the asset per s"
+    assert dataset["offset"].dims == ("time", "inventory_ASSET0", "inventory_ASSET1", "flow")
+    assert dataset["hedge_rate"].dims == ("time", "inventory_ASSET0", "inventory_ASSET1", "asset")
+    assert dataset["hedge_rate"].attrs["units"] == "units of the asset per µs"
     assert dataset["market_order"].attrs["units"] == "lots"
-    assert list(dataset["symbol"].values) == ["X", "X", "Y", "Y"]
+    assert list(dataset["symbol"].values) == ["ASSET0", "ASSET0", "ASSET1", "ASSET1"]
+
+
+@pytest.mark.parametrize("name", list(dict(conformance_tables())))
+def test_tables_of_every_shape(name: str, tmp_path: Path) -> None:
+    table = dict(conformance_tables())[name]
+    write_archive(table, tmp_path / "t.nc")
+    read = read_archive(tmp_path / "t.nc")
+    assert safetensors_bytes(read) == safetensors_bytes(table)
+    assert to_xarray(table)["value"].shape == table.lattice_shape
+    with xarray.open_dataset(tmp_path / "t.nc", engine="h5netcdf") as opened:
+        assert opened["value"].shape == table.lattice_shape
 
 
 def test_every_variable_has_units_and_a_description(path: Path) -> None:
@@ -163,7 +175,7 @@ def test_strangers_are_refused(tmp_path: Path) -> None:
         file.create_variable("x", ("x",), float)
     error = refusal(path)
     assert error.rule == "metadata-entry"
-    assert "there is no attribute 'quotegrid': no table of quotegrid" in str(error)
+    assert "there is no attribute 'metadata': no table of quotegrid" in str(error)
 
 
 def rewritten(path: Path, **replaced: np.ndarray | None) -> None:

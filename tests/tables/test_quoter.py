@@ -102,7 +102,7 @@ def test_gain_is_null_without_an_ergodic_horizon(solved) -> None:
 def test_several_assets(two_assets: PolicyTable) -> None:
     quoter = Quoter(two_assets, between="linear", outside="clamp")
     quote = quoter.quote((1, -1), 0.0)
-    assert list(quote.offsets) == ["X/a/bid", "X/a/ask", "Y/b/bid", "Y/b/ask"]
+    assert list(quote.offsets) == [f"ASSET{n}/flow{n}/{side}" for n in range(2) for side in ("bid", "ask")]
     assert two_assets.hedge_rate is not None
     assert two_assets.market_order is not None
     assert quote.hedge_rate == tuple(two_assets.hedge_rate[0, 3, 0])
@@ -110,7 +110,7 @@ def test_several_assets(two_assets: PolicyTable) -> None:
     plain = quote.to_json()
     assert plain["inventory"] == [1, -1]
     assert plain["market_order"] == [int(x) for x in two_assets.market_order[0, 3, 0]]
-    assert quoter.quote([1.5, 7], 2.0).clamped == ("time", "inventory_Y")
+    assert quoter.quote([1.5, 7], 2.0).clamped == ("time", "inventory_ASSET1")
 
 
 def test_the_answer_names_what_was_clamped(solved) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from quotegrid.tables.archive import read_archive, write_archive
 from quotegrid.tables.lookup import QuoteError
+from quotegrid.tables.offset_bounds import offset_bounds
 from quotegrid.tables.policy_table import PolicyTable
 from quotegrid.tables.quoter import Quoter
 from quotegrid.tables.safetensors_file import read_safetensors, safetensors_bytes, write_safetensors
@@ -50,7 +51,10 @@ def with_sensitivity(plain: PolicyTable, **changes: Any) -> PolicyTable:
     value = np.broadcast_to(weights.reshape(-1, *(1,) * plain.value.ndim), (len(PATHS), *plain.value.shape))
     hold = np.zeros(off.shape, np.int64)
     hold[..., 0, 0] = 1
+    bounds, bound_parameters = offset_bounds(PROBLEM, PATHS)
     fields = {
+        "bounds": bounds,
+        "bound_parameters": bound_parameters,
         "parameters": PATHS,
         "numbers": np.array(NUMBERS),
         "value": value.copy(),
@@ -171,8 +175,11 @@ def test_both_containers_keep_them(
 @pytest.mark.parametrize(
     ("changes", "rule"),
     [
-        ({"numbers": np.zeros(3)}, "table-shape"),
-        ({"hold": np.full((9, 2), 3)}, "table-shape"),
+        ({"numbers": np.zeros(3)}, "parameter-count"),
+        ({"bounds": np.zeros((1, 2))}, "table-shape"),
+        ({"bounds": np.array([[0.0, np.nan], [0.0, 1.0]])}, "bound-form"),
+        ({"bound_parameters": np.full((2, 2), 7)}, "bound-form"),
+        ({"hold": np.full((9, 2), 3)}, "hold-form"),
         ({"gain": None}, "table-shape"),
         ({"value": np.full((7, 9), np.nan)}, "value-missing"),
         ({"offset": np.zeros((7, 9, 2))}, "value-missing"),

@@ -521,11 +521,9 @@ def test_other_bytes_of_the_same_table(tmp_path: Path, solved) -> None:
     path = tmp_path / "t.safetensors"
     file = safetensors_bytes(solved("glft"))
     end = 8 + int.from_bytes(file[:8], "little")
-    header = json.dumps(json.loads(file[8:end])).encode()  # with spaces after commas and colons
+    header = file[8:end] + b" " * 64  # more padding than is needed
     digits = solved("glft").content_hash.encode()
-    header = header.replace(digits, b"0" * 64)
-    header += b" " * (-(8 + len(header)) % 64)
-    other = len(header).to_bytes(8, "little") + header + file[end:]
+    other = (len(header).to_bytes(8, "little") + header + file[end:]).replace(digits, b"0" * 64)
     path.write_bytes(other.replace(b"0" * 64, hashlib.sha256(other).hexdigest().encode(), 1))
     assert {check.name for check in verify(path).failures} == {"canonical bytes"}
 
