@@ -11,15 +11,18 @@ All warm, on one processor, taking turns; medians over the rounds, and ratios of
 """
 
 import argparse
-import platform
-import time
-from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-import jax
+from side_by_side import (
+    Contestant,
+    markdown_table,
+    milliseconds,
+    provenance,
+    publish,
+    spread,
+    take_turns,
+)
 
 from quotegrid.analysis.sensitivities import sensitivities
 from quotegrid.models.faults import ProblemError
@@ -76,26 +79,21 @@ def neighbours(problem: Problem, paths: tuple[str, ...]) -> list[Problem]:
     return found
 
 
-def timed(work: Callable[[], Any]) -> float:
-    started = time.perf_counter()
-    work()
-    return 1e3 * (time.perf_counter() - started)
-
-
-def measure(problem: Problem, rounds: int) -> tuple[int, list[float]]:
+def row(name: str, problem: Problem, rounds: int) -> tuple[str, ...]:
     solution = solve(problem, table=TableRequest())
     paths = sensitivities(problem, solution=solution).parameters
     others = neighbours(problem, paths)
-    contestants: list[Callable[[], Any]] = [
-        lambda: solve(problem),
-        lambda: sensitivities(problem, solution=solution),
-        lambda: sensitivities(problem, solution=solution, curvature=True),
-        lambda: [solve(other, throw=False) for other in others],
-    ]
-    for work in contestants:
-        work()
-    times = [[timed(work) for work in contestants] for _ in range(rounds)]
-    return len(paths), [median(column) for column in zip(*times, strict=True)]
+    found = take_turns(
+        {
+            "solve": Contestant(lambda: solve(problem)),
+            "derivatives": Contestant(lambda: sensitivities(problem, solution=solution)),
+            "with curvature": Contestant(lambda: sensitivities(problem, solution=solution, curvature=True)),
+            "once each": Contestant(lambda: [solve(other, throw=False) for other in others]),
+        },
+        rounds,
+    )
+    ratios = (spread(found["derivatives"] / found[other]) for other in ("solve", "once each"))
+    return (name, str(len(paths)), *map(milliseconds, found.values()), *ratios)
 
 
 def main() -> None:
@@ -103,27 +101,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
-    lines = [
+    command = f"taskset -c 0 python benchmarks/sensitivities.py --rounds {arguments.rounds}"
+    header = ("problem", "parameters", "solve", "derivatives", "with curvature", "once each")
+    publish(
+        arguments.output,
         "# What sensitivities cost",
-        "",
-        f"`taskset -c 0 python benchmarks/sensitivities.py --rounds {arguments.rounds}`, "
-        f"{datetime.now(UTC):%Y-%m-%d}, one {platform.machine()} processor, "
-        f"Python {platform.python_version()}, JAX {jax.__version__}. Milliseconds, medians; the columns are "
-        "explained on top of the script.",
-        "",
-        "| problem | parameters | solve | derivatives | with curvature | once each | derivatives / solve "
-        "| derivatives / once each |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for name, case in CASES.items():
-        count, (alone, derivatives, curvature, each) = measure(case, arguments.rounds)
-        lines.append(
-            f"| {name} | {count} | {alone:.3g} | {derivatives:.3g} | {curvature:.3g} | {each:.3g} "
-            f"| {derivatives / alone:.2f} | {derivatives / each:.3f} |"
-        )
-        print(lines[-1], flush=True)
-    if arguments.output is not None:
-        arguments.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        f"{provenance(command, ('jax', 'numpy'))} Milliseconds are medians over the rounds; ratios too, with "
+        "quartiles. What the columns are stands on top of the script.",
+        markdown_table(
+            (*header, "derivatives / solve", "derivatives / once each"),
+            [row(name, case, arguments.rounds) for name, case in CASES.items()],
+        ),
+    )
 
 
 if __name__ == "__main__":

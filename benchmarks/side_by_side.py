@@ -5,11 +5,9 @@ contestant runs once, ratios are those within a round, and medians and quartiles
 """
 
 import ctypes
-import importlib
 import os
 import platform
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -110,16 +108,3 @@ def aligned(*shape: int) -> np.ndarray:
     raw = np.zeros(size + 8)
     skip = (-raw.ctypes.data // 8) % 8
     return raw[skip : skip + size].reshape(shape)
-
-
-def import_package(name: str) -> Any:
-    """An installed package, though a script of this folder may have the name of one that it needs.
-
-    (numba asks for `coverage`, and would find coverage.py here.)
-    """
-    kept = sys.path[:]
-    sys.path[:] = [folder for folder in kept if Path(folder or ".").resolve() != HERE.resolve()]
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path[:] = kept

@@ -1,7 +1,6 @@
 """How often the 95 % intervals of `quotegrid.calibration` hold the truth: 400 synthetic markets of each kind.
 
-    nice -n 10 python benchmarks/coverage.py            # writes benchmarks/coverage.md; 10 minutes on one
-                                                        core
+    nice -n 10 python benchmarks/interval_coverage.py  # interval_coverage.md; 10 minutes on one core
 
 Each market is drawn from known parameters with orders in bursts (their rate is half or one and a half times
 its mean, anew every 5 s) and an adverse move after each order; the recording lasts 20 minutes. Calibration
@@ -185,8 +184,8 @@ def head(runs: int) -> list[str]:
         "each run.",
         "",
         f"{date.today():%Y-%m-%d}, {runs} runs of each market (seeds 0 to {runs - 1}), NumPy "
-        f"{np.__version__}, Python {platform.python_version()}. `nice -n 10 python benchmarks/coverage.py` "
-        "takes 10 to 12 minutes of one core.",
+        f"{np.__version__}, Python {platform.python_version()}. "
+        "`nice -n 10 python benchmarks/interval_coverage.py` takes 10 to 12 minutes of one core.",
         "",
     ]
 

@@ -10,8 +10,9 @@ import pytest
 
 @pytest.fixture(scope="module")
 def study(checkout: Path) -> ModuleType:
-    """`benchmarks/coverage.py`, which is no part of the package."""
-    spec = importlib.util.spec_from_file_location("coverage_study", checkout / "benchmarks" / "coverage.py")
+    """`benchmarks/interval_coverage.py`, which is no part of the package."""
+    script = checkout / "benchmarks" / "interval_coverage.py"
+    spec = importlib.util.spec_from_file_location("coverage_study", script)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -34,5 +35,5 @@ def test_intervals_hold_the_truth_as_often_as_they_say(study: ModuleType) -> Non
             for row in (study.one_day if market is study.DAY_MARKET else study.one_run)(market, seed):
                 rows[row[0]].append(row)
         for what, found in rows.items():
-            if what != "Λ of the table, at its knots":  # which is smoothed, see benchmarks/coverage.md
+            if what != "Λ of the table, at its knots":  # which is smoothed: interval_coverage.md
                 assert study.coverage(found)[1] == pytest.approx(0.95, abs=0.03), what
