@@ -62,7 +62,10 @@ def _check_names(table: PolicyTable) -> None:
     for group, names in groups.items():
         for name in names:
             if not is_word(name):
-                raise TableError("word-form", f"{group}: {name!r} is empty or holds a control character")
+                raise TableError(
+                    "word-form",
+                    f"{group}: {name!r} is empty, longer than 255 bytes or holds a control character",
+                )
             if group in ("symbols", "regimes", "factors", "flow names") and ("." in name or "/" in name):
                 raise TableError("name-form", f"{group}: {name!r} holds a '.' or a '/'")
         if group not in ("flow names", "units") and len(set(names)) < len(names):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from quotegrid.tables.table_error import TableError
 
 MAX_NAMES = 1000  # flows, regimes, parameters of a table
+MAX_BYTES = 255  # of a word
 _WIDTH = 8  # bytes of a number
 
 
@@ -29,7 +30,7 @@ def read_words(tensor: NDArray[np.int64], name: str) -> tuple[str, ...]:
     Raises:
         TableError: word-form, if a row is not of the form above, empty or holds a control character.
     """
-    if tensor.ndim != 2 or tensor.shape[1] < 1:
+    if tensor.ndim != 2 or not 1 <= tensor.shape[1] <= (MAX_BYTES + 1) // _WIDTH:
         raise TableError("word-form", f"{name} has shape {tensor.shape}, no rows of words")
     text, width = tensor.astype("<i8").tobytes(), _WIDTH * tensor.shape[1]
     found = []
@@ -42,15 +43,17 @@ def read_words(tensor: NDArray[np.int64], name: str) -> tuple[str, ...]:
         if not zero or rest.strip(b"\0"):
             raise TableError("word-form", f"{name} {place} does not end with zero bytes alone")
         if not is_word(word):
-            raise TableError("word-form", f"{name} {place} is {word!r}: empty, or with a control character")
+            raise TableError(
+                "word-form", f"{name} {place} is {word!r}: empty, too long, or with a control character"
+            )
         found.append(word)
     return tuple(found)
 
 
 def is_word(word: str) -> bool:
-    """Whether a text can stand in a table: not empty, without control characters and half surrogate pairs."""
+    """Whether a text can stand in a table: 1 to 255 bytes of UTF-8, without control characters."""
     try:
-        word.encode("utf-8")
-    except UnicodeEncodeError:
+        size = len(word.encode("utf-8"))
+    except UnicodeEncodeError:  # half a surrogate pair
         return False
-    return word != "" and min(word) >= " "
+    return 1 <= size <= MAX_BYTES and min(word) >= " "
