@@ -36,7 +36,7 @@ def write_atomically(path: str | os.PathLike[str], pieces: Iterable[bytes]) -> N
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    _sync_folder(folder)
+    sync_folder(folder)
 
 
 def _permissions(target: Path) -> int:
@@ -48,7 +48,7 @@ def _permissions(target: Path) -> int:
     return 0o666 & ~mask
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the rename last; only POSIX systems can open a folder for this."""
     if os.name != "posix":
         return

@@ -1,5 +1,5 @@
 """The command line: `quotegrid solve`, `show`, `quote`, `verify`, `evaluate`, `audit`, `choose`,
-`sensitivities`, `uncertainty`, `calibrate`, `example`, `schema`.
+`sensitivities`, `uncertainty`, `publish`, `rollback`, `keygen`, `calibrate`, `example`, `schema`.
 
 Each command imports what it needs when it runs, so that reading a table never loads JAX, and `quote` loads
 little more than NumPy. Exit codes: 0 done, 1 the answer is no (not converged, verification failed), 2 bad
@@ -32,6 +32,7 @@ from quotegrid.command_arguments import (
     progress_bar,
 )
 from quotegrid.complaints import AnswerIsNo, complain, explain
+from quotegrid.publish_commands import keygen, publish, rollback, signature_check
 from quotegrid.study_commands import audit, choose, evaluate, sensitivities, uncertainty
 
 app = typer.Typer(
@@ -235,17 +236,29 @@ def explain_lookup(
 
 
 @app.command()
-def verify(table: TableFile) -> int:
+def verify(
+    table: TableFile,
+    public_key: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="KEY.pub", help="Also ask for a signature by this key; several allowed."),
+    ] = None,
+) -> int:
     """Check a table: is it intact, are its quotes the best, is its claim proved again? Exit code 1 if not."""
+    from quotegrid.tables.verifier import Verification
     from quotegrid.tables.verifier import verify as verify_file
 
     found = verify_file(table)
+    if public_key and found.passed:
+        from quotegrid.table_files import read_table
+
+        signature = signature_check(read_table(table), table, public_key)
+        found = Verification(found.path, (*found.checks, signature), found.proof)
     print(found)
     return DONE if found.passed else NO
 
 
-for study in (evaluate, audit, choose, sensitivities, uncertainty):
-    app.command()(study)
+for command in (evaluate, audit, choose, sensitivities, uncertainty, publish, rollback, keygen):
+    app.command()(command)
 
 
 @app.command()

@@ -1,0 +1,118 @@
+"""The commands that hand tables to those who quote: `publish`, `rollback`, `keygen`."""
+
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from quotegrid.command_arguments import DONE, NO, TableFile
+
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where quoters follow tables.")]
+Wait = Annotated[float, typer.Option(help="Seconds to wait for another publisher.", min=0.0)]
+
+
+def publish(
+    table: TableFile,
+    folder: Folder,
+    max_quote_error: Annotated[
+        float,
+        typer.Option(help="Largest certified distance of a quote from the optimum, price units.", min=0.0),
+    ],
+    max_quote_change: Annotated[
+        float,
+        typer.Option(help="Largest change of a quote against the live table, price units; or inf.", min=0.0),
+    ],
+    keep: Annotated[int, typer.Option(help="Generations that stay, the live one among them.", min=2)] = 5,
+    sign: Annotated[Path | None, typer.Option(metavar="KEY", help="Sign it with this private key.")] = None,
+    wait: Wait = 10.0,
+) -> int:
+    """Check a table and make it the live one of a folder, in one step. Exit code 1 if a check fails."""
+    from quotegrid.table_files import read_table
+    from quotegrid.tables.publication_checks import certificate_limit, change_limit
+    from quotegrid.tables.publishing import publisher
+    from quotegrid.tables.verifier import Verification
+    from quotegrid.tables.verifier import verify as verify_file
+
+    key = None if sign is None else signing_module().PrivateKey(sign)
+    verified = verify_file(table)
+    if not verified.passed:
+        print(verified)
+        print("not published")
+        return NO
+    found = read_table(table)
+    folder.mkdir(exist_ok=True)
+    with publisher(folder, wait) as at_work:
+        live = at_work.live
+        before = None if live is None else live_table(at_work, live, max_quote_change)
+        limits = certificate_limit(found, max_quote_error), change_limit(found, before, max_quote_change)
+        checks = Verification(str(table), (*verified.checks, *limits), verified.proof)
+        print(checks)
+        if not checks.passed:
+            print(f"not published; {'nothing' if live is None else f'generation {live}'} is live in {folder}")
+            return NO
+        signature = None if key is None else key.sign(found.content_hash)
+        number = at_work.publish(found, signature, keep)
+    signed = "" if key is None else f", signed by the key {signing_module().fingerprint(key.public_bytes)}"
+    print(f"generation {number} is live in {folder}{signed}")
+    return DONE
+
+
+def live_table(at_work: Any, live: int, max_quote_change: float) -> Any:
+    """The live table; None where it is damaged and any change is allowed: then a good one may replace it."""
+    from quotegrid.tables.table_error import TableError
+
+    try:
+        return at_work.read(live)
+    except (OSError, TableError):
+        if math.isinf(max_quote_change):
+            return None
+        raise
+
+
+def rollback(folder: Folder, wait: Wait = 10.0) -> int:
+    """Return to the table that was live before."""
+    from quotegrid.tables.publishing import publisher
+
+    with publisher(folder, wait) as at_work:
+        withdrawn, live = at_work.rollback()
+    print(f"generation {live} is live in {folder} again; {withdrawn} is withdrawn")
+    return DONE
+
+
+def keygen(
+    name: Annotated[Path, typer.Argument(metavar="NAME", help="Writes NAME.key and NAME.pub.")],
+) -> int:
+    """Make a key pair to sign tables with: NAME.key, to be kept secret, and NAME.pub, to be given away."""
+    signing = signing_module()
+    private, public = signing.write_key_pair(name)
+    print(f"private key {private}: keep it secret, it signs tables (`quotegrid publish … --sign {private}`)")
+    print(f"public key {public}: give it to those who quote")
+    print(f"fingerprint {signing.fingerprint(signing.PrivateKey(private).public_bytes)}")
+    return DONE
+
+
+def signature_check(table: Any, path: Path, public_keys: list[Path]) -> Any:
+    """Is the table signed by one of the keys? Its signature lies beside it."""
+    from quotegrid.tables.check import Check
+    from quotegrid.tables.generations import signature_path
+    from quotegrid.tables.table_error import TableError
+
+    keys = signing_module().PublicKeys(public_keys)
+    try:
+        keys.check(table.content_hash, signature_path(path))
+    except TableError as error:
+        return Check("signature", "fail", str(error))
+    return Check("signature", "pass", "signed by a key that was given")
+
+
+def signing_module() -> Any:
+    """The module of signatures, if what it needs is installed."""
+    try:
+        from quotegrid.tables import signing
+    except ModuleNotFoundError as error:
+        raise typer.BadParameter(
+            f"signatures need the package {(error.name or 'cryptography').split('.')[0]}; install "
+            "quotegrid[signing]"
+        ) from None
+    return signing

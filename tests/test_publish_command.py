@@ -1,0 +1,169 @@
+"""The commands `publish`, `rollback`, `keygen` and `verify --public-key`: checks, screens, exit codes."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import quotegrid.tables
+from quotegrid.command_line import BAD_INPUT, DONE, NO, run
+from quotegrid.models.problem_file import parse_problem
+from quotegrid.solver import solve
+from quotegrid.table_files import read_table, write_table
+from quotegrid.tables.policy_table import PolicyTable
+
+PROBLEM = """
+format = 1
+units = {{ price = "USD", time = "s" }}
+market = {{ symbol = "{symbol}", lot_size = 1.0 }}
+inventory = {{ max = {limit} }}
+price = {{ volatility = {volatility} }}
+preferences = {{ kind = "cara", risk_aversion = 0.1 }}
+
+[[flow]]
+name = "book"
+side = "both"
+intensity = {{ kind = "exponential", A = 0.9, k = 1.5 }}
+"""
+LIMITS = ["--max-quote-error", "1e-6", "--max-quote-change", "0.2"]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """The file of a solved and certified table."""
+    folder, made = tmp_path_factory.mktemp("tables"), {}
+
+    def make(volatility: float = 0.5, symbol: str = "X", limit: int = 4) -> str:
+        wanted = {"volatility": volatility, "symbol": symbol, "limit": limit}
+        path = folder / f"{'-'.join(map(str, wanted.values()))}.safetensors"
+        if path not in made:
+            solution = solve(parse_problem(PROBLEM.format(**wanted)).problem)
+            write_table(PolicyTable.from_solution(solution), path)
+            made[path] = True
+        return str(path)
+
+    return make
+
+
+def test_publish_checks_swaps_and_rolls_back(
+    table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    live = tmp_path / "live"
+    assert run(["publish", table(0.5), str(live), *LIMITS]) == DONE
+    shown = capsys.readouterr().out
+    for words in (
+        "pass            best quotes",
+        "pass            certified quotes",
+        "level A, within",
+        "allowed: 1e-06",
+    ):
+        assert words in shown
+    assert "not applicable  change of quotes" in shown and f"generation 1 is live in {live}\n" in shown
+    assert run(["publish", table(0.55), str(live), *LIMITS]) == DONE
+    assert "of book/" in capsys.readouterr().out
+    assert run(["quote", str(live / "current.safetensors"), "--inventory", "1"]) == DONE
+    assert read_table(live / "current.safetensors") == read_table(table(0.55))
+    capsys.readouterr()
+    assert run(["rollback", str(live)]) == DONE
+    assert capsys.readouterr().out == f"generation 1 is live in {live} again; 2 is withdrawn\n"
+    assert read_table(live / "current.safetensors") == read_table(table(0.5))
+    assert run(["rollback", str(live)]) == BAD_INPUT
+    assert "generation 1 is the oldest here, so there is none to return to" in capsys.readouterr().err
+
+
+def test_publish_refuses_and_changes_nothing(table, tmp_path: Path, table_by_hand, capsys) -> None:
+    live = tmp_path / "live"
+    run(["publish", table(0.5), str(live), *LIMITS])
+    before = sorted(os.listdir(live))
+    capsys.readouterr()
+
+    def refused(words: list[str], *said: str) -> None:
+        assert run(words) == NO
+        shown = capsys.readouterr().out
+        assert "not published" in shown and sorted(os.listdir(live)) == before
+        for text in said:
+            assert text in shown
+
+    refused(
+        ["publish", table(0.5), str(live), "--max-quote-error", "0", "--max-quote-change", "1"],
+        "fail            certified quotes",
+        "solve with a smaller tolerance",
+    )
+    refused(
+        ["publish", table(1.5), str(live), *LIMITS],
+        "fail            change of quotes",
+        "allowed: 0.2: see `quotegrid diff`, and allow more if the change is meant",
+        "generation 1 is live in",
+    )
+    everything = ["--max-quote-error", "inf", "--max-quote-change", "1e9"]
+    refused(
+        ["publish", table(0.5, "Y"), str(live), *everything],
+        "symbols changed from X to Y; publish it in another folder",
+    )
+    unproved = tmp_path / "unproved.safetensors"
+    write_table(table_by_hand(), unproved)
+    refused(["publish", str(unproved), str(live), *LIMITS], "fail            problem hash")
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(Path(table(0.5)).read_bytes()[:-8])
+    refused(["publish", str(damaged), str(live), *LIMITS], "fail            container")
+    assert (
+        run(["publish", table(1.5), str(live), "--max-quote-error", "1", "--max-quote-change", "inf"]) == DONE
+    )
+    assert run(["publish", table(0.5), str(live)]) == BAD_INPUT
+    assert "Missing option '--max-quote-error'" in capsys.readouterr().err
+    assert run(["publish", table(0.5), str(live), *LIMITS, "--keep", "1"]) == BAD_INPUT
+
+
+def test_a_damaged_live_table_can_be_replaced(table, tmp_path: Path, capsys) -> None:
+    live = tmp_path / "live"
+    run(["publish", table(0.5), str(live), *LIMITS])
+    generation = live / "generation-0000000001.safetensors"
+    content = generation.read_bytes()
+    generation.unlink()
+    generation.write_bytes(content[:-8])
+    capsys.readouterr()
+    assert run(["publish", table(0.5), str(live), *LIMITS]) == BAD_INPUT
+    assert "[data-too-short]" in capsys.readouterr().err
+    words = ["publish", table(0.5), str(live), "--max-quote-error", "1", "--max-quote-change", "inf"]
+    assert run(words) == DONE
+    assert "there is no live table to compare with" in capsys.readouterr().out
+
+
+def test_wider_limits_are_no_change_of_quotes(table, tmp_path: Path, capsys) -> None:
+    """A quote that is off at the old limits alone has not appeared: there its fill would have left them."""
+    live = tmp_path / "live"
+    run(["publish", table(0.5), str(live), *LIMITS])
+    assert run(["publish", table(0.5, limit=5), str(live), *LIMITS]) == DONE
+
+
+def test_signed_tables(table, tmp_path: Path, capsys) -> None:
+    live, desk = tmp_path / "live", tmp_path / "desk"
+    assert run(["keygen", str(desk)]) == DONE
+    shown = capsys.readouterr().out
+    secret = Path(f"{desk}.key").read_text().splitlines()[1]
+    assert "keep it secret" in shown and secret not in shown
+    assert run(["keygen", str(desk)]) == BAD_INPUT
+    assert capsys.readouterr().err == f"quotegrid: {desk}.key: File exists, and no key is overwritten.\n"
+    assert run(["publish", table(0.5), str(live), *LIMITS, "--sign", f"{desk}.key"]) == DONE
+    assert "signed by the key " in capsys.readouterr().out
+    current = str(live / "current.safetensors")
+    assert run(["verify", current, "--public-key", f"{desk}.pub"]) == DONE
+    assert "pass            signature" in capsys.readouterr().out
+    assert run(["publish", table(0.5), str(live), *LIMITS]) == DONE
+    capsys.readouterr()
+    assert run(["verify", current, "--public-key", f"{desk}.pub"]) == NO
+    assert "the table is not signed [signature-missing]" in capsys.readouterr().out
+    Path(f"{desk}.key").chmod(0o644)
+    assert run(["publish", table(0.5), str(live), *LIMITS, "--sign", f"{desk}.key"]) == BAD_INPUT
+    shown = capsys.readouterr()
+    assert "its permissions are 0644" in shown.err and secret not in shown.out + shown.err
+
+
+def test_signing_without_its_package(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "quotegrid.tables.signing", raising=False)
+    monkeypatch.delattr(quotegrid.tables, "signing", raising=False)
+    monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
+    assert run(["keygen", str(tmp_path / "desk")]) == BAD_INPUT
+    assert "signatures need the package cryptography; install quotegrid[signing]" in capsys.readouterr().err
