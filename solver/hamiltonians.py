@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from quotegrid.models.contract import AbstractIntensity, phi1
+from quotegrid.solver.kernels import kernel
 
 _NEWTON_LIMIT = 120  # every second step at least halves the bracket or the move: 53 bits twice over
 _SETTLED = 1e-13  # of the markup: a Newton step below it is rounding
@@ -291,7 +292,7 @@ def hamiltonian(
         return Hamiltonian(*(np.asarray(x) for x in found))
 
 
-@jax.jit
+@kernel
 def _compiled(intensity, p, size, xi, low, high, tick) -> tuple[Array, Array, Array, Array]:
     """With x = ξZ(δ - p), H'/H = -Z e^{-x}/G = -1/((δ - p)φ(x)), φ = phi1; where no bound or tick holds δ* it
     is -h(δ*), which is flat in δ*.

@@ -41,11 +41,11 @@ def solve_stationary(
     If that leads nowhere, the iteration starts anew as if nothing had been known.
     """
     ergodic = problem.horizon.kind == "ergodic"
-    tolerance = jax.device_put(np.float64(numerics.tolerance))
+    tolerance = np.float64(numerics.tolerance)
     unknown = np.full(tuple(len(lattice.lots) for lattice in inventory_lattices(problem)), np.nan)
 
     def iterate(known: np.ndarray) -> Any:
-        return jax.tree.map(np.asarray, _kernel(problem, tolerance, jax.device_put(known), ergodic=ergodic))
+        return jax.tree.map(np.asarray, _kernel(problem, tolerance, known, ergodic=ergodic))
 
     found = iterate(unknown if start is None else start)
     if start is not None and not found.solution.converged:
@@ -60,7 +60,7 @@ def solve_stationary_lanes(
     there may be more than problems.
     """
     ergodic = problems[0].horizon.kind == "ergodic"
-    tolerance = jax.device_put(np.float64(numerics.tolerance))
+    tolerance = np.float64(numerics.tolerance)
     found = jax.tree.map(np.asarray, _lanes_kernel(lanes, tolerance, ergodic=ergodic))
     return [
         _result(problem, jax.tree.map(lambda x, lane=lane: x[lane], found), ergodic)

@@ -14,6 +14,7 @@ from quotegrid.solver.hamiltonian_series import (
     reservation_range,
     series_operator,
 )
+from quotegrid.solver.kernels import kernel
 from quotegrid.solver.solve import parameters
 from quotegrid.solver.starting_values import asinh_start
 
@@ -26,7 +27,12 @@ INTENSITIES = {
 
 def policies(problem, degree, widened=0.1):
     """(θ, greedy policy, policy by series, series), with the range of p widened by a part of itself."""
-    chain = discretise(parameters(problem))
+    return _policies(parameters(problem), jnp.asarray(widened), degree=degree)
+
+
+@kernel
+def _policies(problem, widened, *, degree):
+    chain = discretise(problem)
     theta = asinh_start(chain)
     exact = greedy_policy(chain, theta)
     low, high = reservation_range(chain, exact.reservation)
@@ -73,10 +79,7 @@ def test_a_side_that_never_fills(make_problem, x64):
         {"name": "book", "side": "ask", "intensity": {**INTENSITIES["logistic"], "A": 0.0}},
     ]
     problem = make_problem(flow=flows, horizon={"kind": "finite", "duration": 1.0})
-    chain = discretise(parameters(problem))
-    series = series_operator(chain, jnp.full(2, -1.0), jnp.full(2, 1.0), 24)
-    theta = jnp.zeros(chain.shape)
-    found, exact = policy_by_series(series, theta), greedy_policy(chain, theta)
+    _, exact, found, series = policies(problem, 24)
     assert series.error[1] == 0.0 and not np.any(found.rates[1])
     np.testing.assert_allclose(found.operator, exact.operator, rtol=1e-12)
     assert jax.tree.all(jax.tree.map(lambda x: bool(jnp.all(jnp.isfinite(x))), found))

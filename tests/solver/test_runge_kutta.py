@@ -8,6 +8,7 @@ from quotegrid.solver import Status, smooth_horizon, solve
 from quotegrid.solver.bellman import greedy_policy
 from quotegrid.solver.discretise import discretise
 from quotegrid.solver.hamiltonian_series import reservation_range, series_operator
+from quotegrid.solver.kernels import kernel
 from quotegrid.solver.runge_kutta import march_runge_kutta, start_runge_kutta
 from quotegrid.solver.solve import parameters
 
@@ -18,13 +19,18 @@ TIMES = TableRequest(times=(0.0, 2.0, 5.0, 6.0))
 
 def marched(problem, allowed, duration):
     """The nodes of a march: (to_go, θ at the end)."""
-    chain = discretise(parameters(problem))
+    at, nodes = _marched(parameters(problem), jnp.asarray(duration), jnp.asarray(allowed))
+    assert bool(at.sound) and float(at.now) == duration
+    return np.asarray(nodes.to_go[nodes.accepted]), np.asarray(at.bias + at.level)
+
+
+@kernel
+def _marched(problem, duration, allowed):
+    chain = discretise(problem)
     low, high = reservation_range(chain, greedy_policy(chain, chain.terminal).reservation)
     series = series_operator(chain, low - 1.0, high + 1.0, 48)
     start = start_runge_kutta(series, chain.terminal, chain.target, jnp.asarray(0.05))
-    at, nodes = march_runge_kutta(series, start, jnp.asarray(duration), jnp.asarray(allowed), chain.target)
-    assert bool(at.sound) and float(at.now) == duration
-    return np.asarray(nodes.to_go[nodes.accepted]), np.asarray(at.bias + at.level)
+    return march_runge_kutta(series, start, duration, allowed, chain.target)
 
 
 def test_errors_follow_the_tolerance(make_problem, x64):

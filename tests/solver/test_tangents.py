@@ -7,6 +7,7 @@ import pytest
 
 from quotegrid.solver.derivatives import unit_directions
 from quotegrid.solver.finite_tangents import march_tangents, start_moving
+from quotegrid.solver.kernels import kernel
 from quotegrid.solver.linear_tangents import linear_equation, march_linear_tangents
 from quotegrid.solver.solve import parameters
 from quotegrid.solver.tangents import chain_tangents
@@ -21,7 +22,7 @@ def test_series_explicit_and_implicit_steps_agree(make_problem) -> None:
     moving_numbers = np.flatnonzero(np.isin(leaves, [0.5, 1.5, 0.1]))  # σ, k, γ
     to_go = jnp.asarray([0.0, 0.5, 6.0])
 
-    @jax.jit
+    @kernel
     def routes(problem, directions):
         moving = chain_tangents(problem, directions, second=False)
         equation, linear = linear_equation(moving)
