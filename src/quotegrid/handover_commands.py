@@ -1,11 +1,11 @@
-"""The commands that say what is handed over: `diff`."""
+"""The commands that say what is handed over: `diff`, `document`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from quotegrid.command_arguments import DONE, NO, AsJson, PictureOutput, print_json
+from quotegrid.command_arguments import DONE, NO, AsJson, PictureOutput, TableFile, print_json
 
 
 def diff(
@@ -42,3 +42,28 @@ def diff(
     if not as_json:
         print(f"a quote moved by more than {max_quote_change:g} {found.new.price_unit}")
     return NO
+
+
+def document(
+    table: TableFile,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The page: .md or .html; else Markdown on the screen."),
+    ] = None,
+) -> int:
+    """Write the model-risk page of a table: purpose, assumptions, parameters, checks, limits, weaknesses."""
+    if output is not None and output.suffix not in (".md", ".html"):
+        raise typer.BadParameter(f"{output}: the page's file ends in .md or .html")
+    from quotegrid.table_files import read_table
+    from quotegrid.tables.atomic_file import write_atomically
+    from quotegrid.tables.document import document as page_of
+    from quotegrid.tables.document_formats import html_page, markdown
+    from quotegrid.tables.verifier import verify as verify_file
+
+    found = page_of(read_table(table), verify_file(table))
+    if output is None:
+        print(markdown(found), end="")
+        return DONE
+    text = html_page(found) if output.suffix == ".html" else markdown(found)
+    write_atomically(output, [text.encode()])
+    return DONE
