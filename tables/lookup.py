@@ -44,14 +44,19 @@ _WHOLE: Corners = ((0, 1.0),)  # of an axis that is not there
 _NUMBERS = frozenset((int, float))
 
 
-REFUSALS = ("not-a-number", "outside-box", "between-nodes", "unknown-regime", "wrong-coordinates")
-"""Why a question is refused, in the order of their numbers in FORMAT.md §6, from 1."""
+REFUSALS = (
+    *("not-a-number", "outside-box", "between-nodes", "unknown-regime", "wrong-coordinates"),
+    # of `guarded_quoter`
+    *("wrong-symbol", "wrong-tick", "too-early", "expired", "outside-price-box", "crossed-market"),
+    "crossed-quotes",
+)
+"""Why a question is refused, in the order of their numbers in FORMAT.md §6 and §9, from 1."""
 
 
 class QuoteError(ValueError):
     """A table has no answer: outside its box, between its nodes, or asked in the wrong form.
 
-    `rule` is one of `REFUSALS`, of the refusals of a guard, or "wrong-question".
+    `rule` is one of `REFUSALS`, or "wrong-question".
     """
 
     def __init__(self, message: str, rule: str = "wrong-question") -> None:

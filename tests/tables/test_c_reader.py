@@ -17,7 +17,9 @@ from quotegrid.tables.table_parts import ORDER
 
 TABLES = Path(__file__).resolve().parents[2] / "tables"
 READER = TABLES / "readers" / "c"
-CONFORMANCE = sorted((TABLES / "conformance").glob("*.vectors"))
+CONFORMANCE = sorted(
+    file for end in ("vectors", "prices") for file in (TABLES / "conformance").glob(f"*.{end}")
+)
 REFUSED = sorted((TABLES / "conformance" / "refused").glob("*.safetensors"))
 STRICT = ["-Wall", "-Wextra", "-Werror", "-pedantic"]
 BUILDS = {

@@ -52,13 +52,19 @@ BAD: list[dict[str, Any]] = [
 ]
 
 
+# the modules that read a file; signatures and generations have errors of their own
+READING = (
+    *("safetensors_layout", "safetensors_file", "table_parts", "words", "table_rules", "table_sensitivity"),
+    *("table_metadata", "archive"),
+)
 DOCUMENT = (TABLES / "FORMAT.md").read_text(encoding="utf-8")
 
 
 def rules_in_code() -> set[str]:
     found: set[str] = set()
-    for file in TABLES.glob("*.py"):
-        found.update(re.findall(r'(?:TableError|_refused)\(\s*"([a-z-]+)"', file.read_text(encoding="utf-8")))
+    for name in READING:
+        text = (TABLES / f"{name}.py").read_text(encoding="utf-8")
+        found.update(re.findall(r'TableError\(\s*"([a-z-]+)"', text))
     return found
 
 
@@ -88,7 +94,7 @@ def test_every_error_of_the_runtime_file_has_a_broken_file() -> None:
 
 
 def test_document_numbers_the_refusals_of_questions() -> None:
-    assert re.findall(r"^\| (\d) \| ([a-z-]+) \|", DOCUMENT, re.M) == [
+    assert re.findall(r"^\| (\d+) \| ([a-z-]+) \|", DOCUMENT, re.M) == [
         (str(number), name) for number, name in enumerate(REFUSALS, 1)
     ]
 

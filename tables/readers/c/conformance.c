@@ -2,7 +2,7 @@
 
        conformance FILE...
 
-   A NAME.vectors must be answered bit for bit, a NAME.safetensors refused with NAME (or, where NAME is of the
+   A NAME.vectors or NAME.prices must be answered bit for bit, a NAME.safetensors refused with NAME (or, where NAME is of the
    metadata, which this reader does not take apart, accepted). Ends with 1 if anything differs. */
 
 #include <stdio.h>
@@ -43,6 +43,24 @@ static int is(const unsigned char **at, double mine) {
     return (isnan(mine) && isnan(theirs)) || memcmp(&mine, &theirs, 8) == 0;
 }
 
+/* The coordinates of a row as a state; returns what stands behind them. */
+static const unsigned char *state_at(const qg_table *table, const unsigned char *at, double *coordinate, int64_t *regime,
+                                     qg_state *state) {
+    for (int i = 0; i < table->axis_count; i++) {
+        if (i == table->time_count && table->regime_count) *regime = integer(&at);
+        coordinate[i] = number(&at);
+    }
+    memset(state, 0, sizeof *state);
+    if (table->time_count) state->time = coordinate;
+    coordinate += table->time_count;
+    if (table->regime_count) state->regime = regime;
+    if (table->factor_count) state->factor = coordinate;
+    coordinate += table->factor_count;
+    if (table->parameter_axis_count) state->parameter = coordinate;
+    state->inventory = coordinate + table->parameter_axis_count;
+    return at;
+}
+
 /* One row: the question, and whether the answer is the one that stands behind it. */
 static int row_fits(const qg_table *table, const unsigned char *at, double *changes) {
     double coordinate[QG_MAX_AXES], error;
@@ -50,21 +68,9 @@ static int row_fits(const qg_table *table, const unsigned char *at, double *chan
     qg_rules rules;
     rules.between = (qg_between)integer(&at);
     rules.outside = (qg_outside)integer(&at);
-    for (int i = 0; i < table->axis_count; i++) {
-        if (i == table->time_count && table->regime_count) regime = integer(&at);
-        coordinate[i] = number(&at);
-    }
-    for (int i = 0; i < table->parameter_count; i++) changes[i] = number(&at);
-    const double *next = coordinate;
     qg_state state;
-    memset(&state, 0, sizeof state);
-    if (table->time_count) state.time = next;
-    next += table->time_count;
-    if (table->regime_count) state.regime = &regime;
-    if (table->factor_count) state.factor = next;
-    next += table->factor_count;
-    if (table->parameter_axis_count) state.parameter = next;
-    state.inventory = next + table->parameter_axis_count;
+    at = state_at(table, at, coordinate, &regime, &state);
+    for (int i = 0; i < table->parameter_count; i++) changes[i] = number(&at);
     qg_corners corners;
     qg_error refusal = qg_look_up(table, rules, &state, &corners);
     if (integer(&at) != (int64_t)refusal) return 0;
@@ -89,17 +95,62 @@ static int row_fits(const qg_table *table, const unsigned char *at, double *chan
     return good & is(&at, error);
 }
 
+/* One moment, and whether the prices are those that stand behind it. */
+static int prices_fit(const qg_table *table, const unsigned char *at, double *changes) {
+    double coordinate[QG_MAX_AXES], tick[QG_MAX_AXES], reference[QG_MAX_AXES], bid[QG_MAX_AXES], ask[QG_MAX_AXES];
+    static qg_price prices[QG_MAX_NAMES];
+    const char *symbols[QG_MAX_AXES];
+    int64_t regime = 0;
+    qg_rules rules;
+    (void)changes;
+    rules.between = (qg_between)integer(&at);
+    rules.outside = (qg_outside)integer(&at);
+    qg_rounding rounding = (qg_rounding)integer(&at);
+    int post_only = (int)integer(&at);
+    qg_moment moment;
+    memset(&moment, 0, sizeof moment);
+    at = state_at(table, at, coordinate, &regime, &moment.state);
+    moment.now = number(&at);
+    for (int i = 0; i < table->asset_count; i++) {
+        tick[i] = number(&at);
+        reference[i] = number(&at);
+        bid[i] = number(&at);
+        ask[i] = number(&at);
+        symbols[i] = qg_symbol(table, i);
+    }
+    moment.reference = reference;
+    moment.best_bid = bid;
+    moment.best_ask = ask;
+    qg_guarded_quoter quoter;
+    if (qg_guard(&quoter, table, table->asset_count, symbols, tick, rules, rounding, post_only)) return 0;
+    qg_error refusal = qg_prices(&quoter, &moment, prices);
+    if (integer(&at) != (int64_t)refusal) return 0;
+    int good = 1;
+    for (int f = 0; f < table->flow_count; f++) {
+        if (refusal) {
+            good &= isnan(prices[f].price) != 0;
+            continue;
+        }
+        good &= integer(&at) == !isnan(prices[f].price);
+        good &= integer(&at) == prices[f].ticks;
+        good &= is(&at, prices[f].price);
+    }
+    return good;
+}
+
 static int vectors_fit(const char *path, const unsigned char *bytes, size_t size) {
     const unsigned char *at = bytes + 8;
     static double changes[QG_MAX_NAMES];
     qg_table table;
-    if (size < 64 || memcmp(bytes, "QGVECTOR", 8) != 0) return 0;
+    if (size < 64) return 0;
+    int prices = memcmp(bytes, "QGPRICES", 8) == 0;
+    if (!prices && memcmp(bytes, "QGVECTOR", 8) != 0) return 0;
     int64_t words = integer(&at), rows = integer(&at), width = integer(&at), wrong = 0;
     if (words < 0 || rows < 0 || width < 0 || (size_t)(8 + words + rows * width) * 8 != size) return 0;
     qg_error error = qg_read(&table, bytes + 64, (size_t)words * 8, QG_CHECK_ALL);
     if (error) printf("%s: %s\n", path, qg_error_name(error));
     for (int64_t i = 0; !error && i < rows; i++)
-        if (!row_fits(&table, bytes + 64 + 8 * (words + i * width), changes) && wrong++ == 0)
+        if (!(prices ? prices_fit : row_fits)(&table, bytes + 64 + 8 * (words + i * width), changes) && wrong++ == 0)
             printf("%s: row %lld differs\n", path, (long long)i);
     printf("%s: %lld of %lld rows fit\n", path, (long long)(error ? 0 : rows - wrong), (long long)rows);
     return !error && wrong == 0;
@@ -123,7 +174,8 @@ int main(int count, char **paths) {
         if (!bytes) {
             printf("%s: cannot be read\n", paths[i]);
             good = 0;
-        } else if (length > 8 && strcmp(paths[i] + length - 8, ".vectors") == 0) {
+        } else if (length > 8 && (strcmp(paths[i] + length - 8, ".vectors") == 0 ||
+                                  strcmp(paths[i] + length - 7, ".prices") == 0)) {
             good &= vectors_fit(paths[i], bytes, size);
         } else {
             qg_table table;

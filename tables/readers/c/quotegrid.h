@@ -62,6 +62,13 @@ extern "C" {
     X(BETWEEN_NODES, "between-nodes")            \
     X(UNKNOWN_REGIME, "unknown-regime")          \
     X(WRONG_COORDINATES, "wrong-coordinates")    \
+    X(WRONG_SYMBOL, "wrong-symbol")              \
+    X(WRONG_TICK, "wrong-tick")                  \
+    X(TOO_EARLY, "too-early")                    \
+    X(EXPIRED, "expired")                        \
+    X(OUTSIDE_PRICE_BOX, "outside-price-box")    \
+    X(CROSSED_MARKET, "crossed-market")          \
+    X(CROSSED_QUOTES, "crossed-quotes")          \
     X(FILE_TOO_SHORT, "file-too-short")          \
     X(HEADER_TOO_LARGE, "header-too-large")      \
     X(HEADER_TOO_LONG, "header-too-long")        \
@@ -483,6 +490,159 @@ static inline double qg_shifted_gain(const qg_table *table, const double *change
     }
     *error = qg_times(left_out, left_out);
     return qg_gain(table) + moved;
+}
+
+/* ---- prices, or a refusal (FORMAT.md §9) ------------------------------------------------------------------------ */
+
+typedef enum qg_rounding { QG_OUTWARD, QG_INWARD } qg_rounding;
+
+typedef struct qg_guarded_quoter {
+    const qg_table *table;
+    qg_rules rules; /* outside: of time, factors and parameters; inventories beyond get the reducing side alone */
+    qg_rounding rounding;
+    int post_only; /* prices never meet the other side of the book */
+    double tick[QG_MAX_AXES];
+} qg_guarded_quoter;
+
+/* What is known when prices are asked for; one number for each asset. */
+typedef struct qg_moment {
+    double now; /* Unix seconds; of no account where the table has no start */
+    qg_state state;
+    const double *reference;
+    const double *best_bid, *best_ask; /* of the live book: -∞, +∞ or NULL where there is none */
+} qg_moment;
+
+typedef struct qg_price {
+    int64_t ticks;
+    double price; /* ticks · tick; NaN: not quoted */
+} qg_price;
+
+/* Load a quoter: symbols and ticks of all assets, in the order of the table. */
+static inline qg_error qg_guard(qg_guarded_quoter *quoter, const qg_table *table, int assets, const char *const *symbols,
+                                const double *ticks, qg_rules rules, qg_rounding rounding, int post_only) {
+    if (assets != table->asset_count) return QG_WRONG_SYMBOL;
+    quoter->table = table;
+    quoter->rules = rules;
+    quoter->rounding = rounding;
+    quoter->post_only = post_only;
+    for (int i = 0; i < assets; i++)
+        if (strcmp(symbols[i], qg_symbol(table, i)) != 0) return QG_WRONG_SYMBOL;
+    for (int i = 0; i < assets; i++) {
+        if (!(ticks[i] > 0.0 && ticks[i] <= DBL_MAX)) return QG_WRONG_TICK;
+        quoter->tick[i] = ticks[i];
+    }
+    return QG_OK;
+}
+
+#define QG_MOST_TICKS 1125899906842624.0 /* 2^50 */
+
+/* The tick itself if a price of u ticks is on one, else the next one up or down. */
+static inline double qg_whole(double u, int up) {
+    double below = floor(u);
+    if (u - below <= 1e-6) return below;
+    if ((below + 1.0) - u <= 1e-6) return below + 1.0;
+    return up ? below + 1.0 : below;
+}
+
+/* Is the table alive, and the market one that it is meant for? */
+static inline qg_error qg_check_moment(const qg_table *table, const qg_moment *moment) {
+    const double *start = qg_numbers(table, QG_T_START), *life = qg_numbers(table, QG_T_LIFE);
+    const double *box = qg_numbers(table, QG_T_PRICE_BOX);
+    if (start) {
+        if (!isfinite(moment->now)) return QG_NOT_A_NUMBER;
+        if (moment->now < *start) return QG_TOO_EARLY;
+        if (life && moment->now - *start > *life) return QG_EXPIRED;
+    }
+    if (!moment->reference || !moment->state.inventory) return QG_WRONG_COORDINATES;
+    for (int i = 0; i < table->asset_count; i++) {
+        double price = moment->reference[i];
+        double bid = moment->best_bid ? moment->best_bid[i] : -HUGE_VAL;
+        double ask = moment->best_ask ? moment->best_ask[i] : HUGE_VAL;
+        if (!isfinite(price) || isnan(bid) || isnan(ask)) return QG_NOT_A_NUMBER;
+        if (box && (price < box[2 * i] || price > box[2 * i + 1])) return QG_OUTSIDE_PRICE_BOX;
+        if (!(bid < ask)) return QG_CROSSED_MARKET;
+    }
+    return QG_OK;
+}
+
+/* Inventories inside the box, and for each 1 if it was above, -1 if below, 0 if inside. */
+static inline qg_error qg_within_limits(const qg_table *table, const double *inventory, double *lots, int *beyond) {
+    for (int i = 0; i < table->asset_count; i++) {
+        const qg_axis *axis = &table->axis[table->axis_count - table->asset_count + i];
+        if (!isfinite(inventory[i])) return QG_NOT_A_NUMBER;
+        beyond[i] = axis->low - inventory[i] > 1e-9 ? -1 : inventory[i] - axis->high > 1e-9 ? 1 : 0;
+        lots[i] = beyond[i] < 0 ? axis->low : beyond[i] > 0 ? axis->high : inventory[i];
+    }
+    return QG_OK;
+}
+
+/* Put the prices of an asset, in ticks so far, on whole ticks; outward where inward would make them meet. */
+static inline qg_error qg_round_asset(const qg_guarded_quoter *quoter, int asset, qg_price *prices) {
+    const qg_table *table = quoter->table;
+    for (int outward = quoter->rounding == QG_OUTWARD;; outward = 1) {
+        double bid = -HUGE_VAL, ask = HUGE_VAL;
+        for (int f = 0; f < table->flow_count; f++) {
+            if (qg_flow_asset(table, f) != asset || isnan(prices[f].price)) continue;
+            int is_ask = qg_flow_side(table, f) < 0;
+            double whole = qg_whole(prices[f].price, is_ask == outward);
+            prices[f].ticks = (int64_t)whole;
+            if (is_ask && whole < ask) ask = whole;
+            if (!is_ask && whole > bid) bid = whole;
+        }
+        if (bid < ask) return QG_OK;
+        if (outward) return QG_CROSSED_QUOTES;
+    }
+}
+
+/* No price goes through the best price of the other side, nor, post-only, meets it. */
+static inline int64_t qg_in_book(int64_t ticks, int side, double other, double tick, int post_only) {
+    double u = other / tick;
+    if (!(fabs(u) <= QG_MOST_TICKS)) return ticks;
+    double limit = qg_whole(u, side < 0);
+    if (post_only && qg_whole(u, side > 0) == limit) limit -= side;
+    if (side > 0) return ticks < (int64_t)limit ? ticks : (int64_t)limit;
+    return ticks > (int64_t)limit ? ticks : (int64_t)limit;
+}
+
+static inline qg_error qg_find_prices(const qg_guarded_quoter *quoter, const qg_moment *moment, qg_price *prices) {
+    const qg_table *table = quoter->table;
+    double lots[QG_MAX_AXES];
+    int beyond[QG_MAX_AXES];
+    qg_state state = moment->state;
+    qg_corners corners;
+    qg_error error;
+    if ((error = qg_check_moment(table, moment)) ||
+        (error = qg_within_limits(table, state.inventory, lots, beyond)))
+        return error;
+    state.inventory = lots;
+    if ((error = qg_look_up(table, quoter->rules, &state, &corners))) return error;
+    for (int f = 0; f < table->flow_count; f++) {
+        int asset = qg_flow_asset(table, f), side = qg_flow_side(table, f);
+        double offset = qg_offset(table, &corners, f), price = moment->reference[asset];
+        if (isnan(offset) || side * beyond[asset] > 0) continue;
+        prices[f].price = (side > 0 ? price - offset : price + offset) / quoter->tick[asset];
+        if (!(fabs(prices[f].price) <= QG_MOST_TICKS)) return QG_NOT_A_NUMBER;
+    }
+    for (int i = 0; i < table->asset_count; i++)
+        if ((error = qg_round_asset(quoter, i, prices))) return error;
+    for (int f = 0; f < table->flow_count; f++) {
+        int asset = qg_flow_asset(table, f), side = qg_flow_side(table, f);
+        const double *other = side > 0 ? moment->best_ask : moment->best_bid;
+        if (isnan(prices[f].price)) continue;
+        if (other)
+            prices[f].ticks = qg_in_book(prices[f].ticks, side, other[asset], quoter->tick[asset], quoter->post_only);
+        prices[f].price = (double)prices[f].ticks * quoter->tick[asset];
+    }
+    return QG_OK;
+}
+
+/* The price of every flow, or a refusal, which leaves none. */
+static inline qg_error qg_prices(const qg_guarded_quoter *quoter, const qg_moment *moment, qg_price *prices) {
+    const qg_price none = {0, NAN};
+    for (int f = 0; f < quoter->table->flow_count; f++) prices[f] = none;
+    qg_error error = qg_find_prices(quoter, moment, prices);
+    for (int f = 0; error && f < quoter->table->flow_count; f++) prices[f] = none;
+    return error;
 }
 
 /* ---- SHA-256 (FIPS 180-4) ----------------------------------------------------------------------------------- */
