@@ -141,6 +141,9 @@ def _table_checks(table: PolicyTable, proof: list[str]) -> Iterator[Check]:
     if table.hedge_rate is not None or table.market_order is not None:
         yield Check("problem", "fail", "not verifiable: the verifier knows no hedging and no market orders")
         return
+    if table.regimes or table.factors or table.parameter_axes:
+        yield Check("problem", "fail", "not verifiable: the verifier knows no axes but time and inventory")
+        return
     frame = frame_checks(table, problem)
     yield from frame
     if all(check.outcome == "pass" for check in frame):

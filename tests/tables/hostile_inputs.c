@@ -78,6 +78,21 @@ static void look_everywhere(const qg_table *table) {
         next += table->factor_count;
         if (table->parameter_axis_count) state.parameter = next;
         state.inventory = next + table->parameter_axis_count;
+        static qg_price prices[QG_MAX_NAMES];
+        static const double ticks[QG_MAX_AXES] = {0.01, 1.0, 1e-6, 0.25, 3.0, 1e300, 1e-300, 0.1};
+        double reference[QG_MAX_AXES], bid[QG_MAX_AXES], ask[QG_MAX_AXES];
+        const char *symbols[QG_MAX_AXES];
+        for (int a = 0; a < table->asset_count; a++) {
+            reference[a] = roll(8) ? 100.0 + (double)roll(100) / 7.0 : NAN;
+            bid[a] = reference[a] - (double)roll(3);
+            ask[a] = reference[a] + (double)roll(3);
+            symbols[a] = qg_symbol(table, a);
+        }
+        qg_guarded_quoter quoter;
+        qg_moment moment = {1.7e9 + (double)roll(100000), state, reference, roll(2) ? bid : NULL, roll(2) ? ask : NULL};
+        if (!qg_guard(&quoter, table, table->asset_count, symbols, ticks, rules, (qg_rounding)(turn % 2), turn / 2 % 2) &&
+            !qg_prices(&quoter, &moment, prices))
+            sink += table->flow_count ? prices[0].price : 0.0;
         qg_corners corners;
         if (qg_look_up(table, rules, &state, &corners)) continue;
         sink += qg_value(table, &corners) + qg_shifted_value(table, &corners, changes, &error);

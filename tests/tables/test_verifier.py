@@ -528,6 +528,18 @@ def test_other_bytes_of_the_same_table(tmp_path: Path, solved) -> None:
     assert {check.name for check in verify(path).failures} == {"canonical bytes"}
 
 
+def test_axes_that_the_verifier_does_not_know(solved) -> None:
+    table = solved("glft")
+    more = dataclasses.replace(
+        table,
+        regimes=("calm",),
+        value=canonical_numbers(table.value[None]),
+        offset=canonical_numbers(table.offset[None]),
+    )
+    (failure,) = verify_table(more).failures
+    assert failure.sentence == "not verifiable: the verifier knows no axes but time and inventory"
+
+
 def test_strangers(tmp_path: Path) -> None:
     path = tmp_path / "t.safetensors"
     path.write_bytes(b"hello")
