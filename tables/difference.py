@@ -132,8 +132,8 @@ def compare(old: PolicyTable, new: PolicyTable) -> Difference:
 def common_axes(old: PolicyTable, new: PolicyTable) -> tuple[NamedAxis, ...]:
     """The nodes on which two tables of one interface are compared."""
     found = []
-    for before, after in zip(old.axes, new.axes, strict=True):
-        if before.name in new.inventory_names:
+    for number, (before, after) in enumerate(zip(old.axes, new.axes, strict=True)):
+        if number >= len(old.axes) - len(old.inventories):
             nodes = np.intersect1d(before.nodes, after.nodes)
         else:
             low, high = max(before.nodes[0], after.nodes[0]), min(before.nodes[-1], after.nodes[-1])
@@ -224,13 +224,9 @@ def _words(table: PolicyTable, axes: tuple[NamedAxis, ...], where: tuple[np.intp
     place, said = list(where), []
     if table.regime_axis is not None:
         said.append(f"regime {table.regimes[place.pop(table.regime_axis)]}")
-    for axis, index in zip(axes, place, strict=True):
-        unit = (
-            " lots"
-            if axis.name in table.inventory_names
-            else f" {table.time_unit}"
-            if axis.name == "time"
-            else ""
-        )
+    first = len(axes) - len(table.inventories)
+    for number, (axis, index) in enumerate(zip(axes, place, strict=True)):
+        timed = number == 0 and table.times is not None
+        unit = " lots" if number >= first else f" {table.time_unit}" if timed else ""
         said.append(f"{axis.name} {axis.nodes[index]:.6g}{unit}")
     return ", ".join(reversed(said))

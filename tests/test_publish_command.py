@@ -1,6 +1,7 @@
 """The commands `publish`, `rollback`, `keygen` and `verify --public-key`: checks, screens, exit codes."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -159,6 +160,26 @@ def test_signed_tables(table, tmp_path: Path, capsys) -> None:
     assert run(["publish", table(0.5), str(live), *LIMITS, "--sign", f"{desk}.key"]) == BAD_INPUT
     shown = capsys.readouterr()
     assert "its permissions are 0644" in shown.err and secret not in shown.out + shown.err
+
+
+def test_tables_are_handed_over_without_jax(table, tmp_path: Path) -> None:
+    names = table(0.5), table(0.55)
+    commands = [
+        ["publish", names[0], str(tmp_path / "live"), *LIMITS],
+        ["publish", names[1], str(tmp_path / "live"), *LIMITS],
+        ["rollback", str(tmp_path / "live")],
+        ["keygen", str(tmp_path / "desk")],
+        ["diff", *names, "-o", str(tmp_path / "diff.png")],
+        ["document", names[0], "-o", str(tmp_path / "page.html")],
+        ["export", names[0], "-o", str(tmp_path / "table.csv")],
+        ["uncertainty", "--help"],
+    ]
+    code = (
+        "import sys\nsys.modules['jax'] = sys.modules['jaxlib'] = None\n"
+        f"from quotegrid.command_line import run\nsys.exit(max(map(run, {commands!r})))"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
 
 
 def test_signing_without_its_package(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """The command line: `quotegrid solve`, `show`, `quote`, `verify`, `evaluate`, `audit`, `choose`,
-`sensitivities`, `uncertainty`, `diff`, `document`, `publish`, `rollback`, `keygen`, `calibrate`, `example`,
-`schema`.
+`sensitivities`, `uncertainty`, `diff`, `document`, `export`, `publish`, `rollback`, `keygen`, `calibrate`,
+`example`, `schema`.
 
 Each command imports what it needs when it runs, so that reading a table never loads JAX, and `quote` loads
 little more than NumPy. Exit codes: 0 done, 1 the answer is no (not converged, verification failed), 2 bad
@@ -33,7 +33,7 @@ from quotegrid.command_arguments import (
     progress_bar,
 )
 from quotegrid.complaints import AnswerIsNo, complain, explain
-from quotegrid.handover_commands import diff, document
+from quotegrid.handover_commands import diff, document, export
 from quotegrid.publish_commands import keygen, publish, rollback, signature_check
 from quotegrid.study_commands import audit, choose, evaluate, sensitivities, uncertainty
 
@@ -261,7 +261,7 @@ def verify(
 
 for command in (evaluate, audit, choose, sensitivities, uncertainty):
     app.command()(command)
-for command in (diff, document, publish, rollback, keygen):
+for command in (diff, document, export, publish, rollback, keygen):
     app.command()(command)
 
 

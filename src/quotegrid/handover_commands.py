@@ -1,7 +1,8 @@
-"""The commands that say what is handed over: `diff`, `document`."""
+"""The commands about tables that are handed over: `diff`, `document`, `export`."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -67,3 +68,60 @@ def document(
     text = html_page(found) if output.suffix == ".html" else markdown(found)
     write_atomically(output, [text.encode()])
     return DONE
+
+
+def export(
+    table: TableFile,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="Ends in .csv, .parquet (long form), .npz or .h (C header)."),
+    ],
+) -> int:
+    """Write a table for other programs: CSV, Parquet, NumPy's .npz, or a C header."""
+    pieces = EXPORTS.get(output.suffix)
+    if pieces is None:
+        raise typer.BadParameter(f"{output}: tables are exported to files that end in {', '.join(EXPORTS)}")
+    from quotegrid.table_files import read_table
+    from quotegrid.tables.atomic_file import write_atomically
+
+    found = read_table(table)
+    write_atomically(output, pieces(found))
+    units = f"prices in {found.price_unit}, times in {found.time_unit}, inventories and sizes in lots"
+    print(f"written: {output}; {units}; an offset that is missing is a flow that is off")
+    return DONE
+
+
+def _as_csv(table: Any) -> Iterable[bytes]:
+    from quotegrid.tables.export_long_form import csv_pieces
+
+    return csv_pieces(table)
+
+
+def _as_parquet(table: Any) -> Iterable[bytes]:
+    try:
+        from quotegrid.tables.export_parquet import parquet_bytes
+    except ModuleNotFoundError:
+        raise typer.BadParameter(
+            "Parquet files need the package pyarrow; install quotegrid[parquet], or export to .csv"
+        ) from None
+    return [parquet_bytes(table)]
+
+
+def _as_npz(table: Any) -> Iterable[bytes]:
+    from quotegrid.tables.export_arrays import npz_bytes
+
+    return [npz_bytes(table)]
+
+
+def _as_c_header(table: Any) -> Iterable[bytes]:
+    from quotegrid.tables.export_c_header import c_header
+
+    return [c_header(table).encode()]
+
+
+EXPORTS: dict[str, Callable[[Any], Iterable[bytes]]] = {
+    ".csv": _as_csv,
+    ".parquet": _as_parquet,
+    ".npz": _as_npz,
+    ".h": _as_c_header,
+}
