@@ -22,14 +22,13 @@ from quotegrid.analysis.policies import (
     PolicyError,
     PolicyLike,
     as_float32,
-    clamped,
     interpolated,
     on_ticks,
     policy_of,
-    rounded_to_ticks,
     stale,
 )
 from quotegrid.analysis.textbook import textbook
+from quotegrid.analysis.tick_costs import within_bounds
 from quotegrid.models.problem import Problem
 from quotegrid.solver.discretise import inventory_lattices
 from quotegrid.solver.solution import Solution
@@ -97,12 +96,11 @@ class Audit:
     def to_json(self) -> dict[str, object]:
         """The table as plain JSON; amounts per hour, or per unit of time where that is not a known one."""
         best = self.best
-        per = "h" if best.hours is not None else best.time_unit
         return {
             "symbols": [asset.market.symbol for asset in self.problem.assets],
             "horizon": best.horizon,
             "money": best.money,
-            "per": per,
+            "per": best.per,
             "policies": [_plain(row) for row in self.rows],
         }
 
@@ -196,7 +194,7 @@ def _handled(policy: Policy, problem: Problem, delay: float | None) -> list[tupl
     tick = problem.assets[0].market.tick_size
     same = all(asset.market.tick_size == tick for asset in problem.assets)
     if tick is not None and same and not on_ticks(problem):
-        found.append(("on the market's ticks", _on_ticks(policy, problem, float(tick)), ""))
+        found.append(("on the market's ticks", within_bounds(policy, problem, float(tick)), ""))
     found.append(("float32", as_float32(policy), ""))
     if all(len(lattice.lots) > 4 * _EVERY for lattice in lattices):
         smaller = interpolated(policy, every=_EVERY, between="towards_flat")
@@ -208,16 +206,6 @@ def _handled(policy: Policy, problem: Problem, delay: float | None) -> list[tupl
     if delay is not None:
         found.append((f"seen {delay:g} {problem.units.time} late", stale(policy, mean_delay=delay), ""))
     return found
-
-
-def _on_ticks(policy: Policy, problem: Problem, tick: float) -> Policy:
-    """On the nearest tick, or on the nearest inside the bounds."""
-    lows = [flow.min_offset for flow in problem.one_sided_flows() if flow.min_offset is not None]
-    highs = [flow.max_offset for flow in problem.one_sided_flows() if flow.max_offset is not None]
-    low = np.ceil(max((float(x) for x in lows), default=-np.inf) / tick - 1e-9) * tick
-    high = np.floor(min((float(x) for x in highs), default=np.inf) / tick + 1e-9) * tick
-    rounded = rounded_to_ticks(policy, tick)
-    return clamped(rounded, offset=(low, high)) if low <= high else rounded
 
 
 def _plain(row: AuditRow) -> dict[str, object]:

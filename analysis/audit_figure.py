@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from quotegrid.analysis.figures import INK, STYLE
+from quotegrid.analysis.losses_figure import draw_losses
 from quotegrid.analysis.policies import Policy
 from quotegrid.models.problem import Problem
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 _COLOURS = ("#1b6ca8", "#c1432e", "#3a8f4d", "#8a5ab0", "#c98a1b", "#4aa3a2", "#7b6d5d", "#b04f83")
 _DASHES = ("-", "--", "-.", (0, (1, 1.2)))  # where two formulas agree, both are seen
 _HANDLED, _OWN = "#9a9a9a", "#222222"
-_NOTHING = 1e-9  # of the optimum: a loss below it is drawn as none
 
 
 def audit_figure(audit: "Audit") -> Figure:
@@ -32,16 +32,24 @@ def audit_figure(audit: "Audit") -> Figure:
         _draw_losses(losses, audit, drawn, colours)
         best = audit.best
         symbol = audit.problem.assets[0].market.symbol
-        per = "h" if best.hours is not None else best.time_unit
-        worth = best.per_hour(best.certainty_equivalent)
+        worth = f"{best.per_hour(best.certainty_equivalent):.4g} {best.money} per {best.per}"
         figure.suptitle(
-            f"{symbol}   ·   the optimum is worth {worth:.4g} {best.money} per {per}",
+            f"{symbol}   ·   the optimum is worth {worth}{_best_formula(drawn)}",
             x=0.01,
             ha="left",
             fontsize=12,
             color=INK,
         )
     return figure
+
+
+def _best_formula(rows: list["AuditRow"]) -> str:
+    """Which formula loses least, in words."""
+    formulas = [row for row in rows if row.kind == "formula" and row.loss_per_hour is not None]
+    if not formulas:
+        return ""
+    least = min(formulas, key=lambda row: row.loss_per_hour or 0.0)
+    return f"; of the formulas, {least.name} loses least: {least.loss_per_hour or 0.0:.3g}"
 
 
 def _colours(rows: list["AuditRow"]) -> dict[str, str]:
@@ -108,32 +116,14 @@ def _line(policy: Policy, flow: int) -> np.ndarray:
 
 
 def _draw_losses(axes: Axes, audit: "Audit", rows: list["AuditRow"], colours: dict[str, str]) -> None:
-    """A bar for each policy, on a logarithmic scale, with its number beside it."""
+    """A bar for each policy but the optimum."""
     best = audit.best
-    per = "h" if best.hours is not None else best.time_unit
     rows = [row for row in rows if row.kind != "optimum"]
-    worth = abs(best.per_hour(best.certainty_equivalent))
-    losses = [max(row.loss_per_hour or 0.0, 0.0) for row in rows]
-    known = [loss for loss in losses if loss > _NOTHING * worth]
-    floor = min(known, default=1.0) / 3.0
-    places = np.arange(len(rows))[::-1]
-    for place, row, loss in zip(places, rows, losses, strict=True):
-        counts = loss > _NOTHING * worth
-        if counts:
-            axes.barh(place, loss - floor, left=floor, color=colours[row.name], height=0.62)
-        share = f"  ({loss / worth:.2%})" if counts and worth > 0.0 and loss / worth >= 5e-5 else ""
-        text = f"{loss:.3g}{share}" if counts else "none"
-        axes.annotate(
-            text,
-            (loss if counts else floor, place),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8.5,
-        )
-    axes.set_xscale("log")
-    axes.set_xlim(floor, max(known, default=1.0) * 30.0)
-    axes.set_yticks(places, [row.name for row in rows])
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="y", visible=False)
-    axes.set_title(f"What it loses ({best.money} per {per}), and of the optimum")
+    draw_losses(
+        axes,
+        [row.name for row in rows],
+        [row.loss_per_hour or 0.0 for row in rows],
+        [colours[row.name] for row in rows],
+        best.per_hour(best.certainty_equivalent),
+    )
+    axes.set_title(f"What it loses ({best.money} per {best.per}), and of the optimum")

@@ -58,6 +58,11 @@ class Evaluation:
         return None if seconds is None else seconds / 3600.0
 
     @property
+    def per(self) -> str:
+        """What `per_hour` is per: "h", or the unit of time where that is not a known one."""
+        return self.time_unit if self.hours is None else "h"
+
+    @property
     def regret(self) -> float | None:
         """What the certainty equivalent falls short of the optimum, in its unit."""
         return None if self.optimum is None else self.optimum - self.certainty_equivalent

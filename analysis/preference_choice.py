@@ -93,7 +93,7 @@ def choose_preference(
         ValueError: a measure that this problem does not have.
     """
     measure = _measure(problem, target, beyond)
-    path = _default_parameter(problem) if parameter is None else parameter
+    path = default_parameter(problem) if parameter is None else parameter
     own = read(problem, path)
     if isinstance(own, bool) or not isinstance(own, int | float) or not own > 0.0:
         raise ProblemError(
@@ -125,7 +125,8 @@ def choose_preference(
     )
 
 
-def _default_parameter(problem: Problem) -> str:
+def default_parameter(problem: Problem) -> str:
+    """The path of what the preferences charge risk by."""
     penalty = getattr(problem.preferences, "running_penalty", None)
     return "preferences.risk_aversion" if penalty is None else "preferences.running_penalty"
 

@@ -100,6 +100,12 @@ def money_unit(price_unit: str) -> str:
     return price_unit if is_money else f"{price_unit} × unit"
 
 
+def hourly(time_unit: str) -> tuple[str, float]:
+    """ "h" and how many units of time make one; the unit itself and 1 where it is not a known one."""
+    seconds = SECONDS_IN.get(time_unit)
+    return (time_unit, 1.0) if seconds is None else ("h", 3600.0 / seconds)
+
+
 def per_time(amount: float, money: str, time_unit: str) -> str:
     """An amount per time unit in words, and per hour where the time unit is a known one."""
     seconds = SECONDS_IN.get(time_unit)

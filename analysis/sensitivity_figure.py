@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from quotegrid.analysis.figures import INK, STYLE
-from quotegrid.analysis.quotes import inventory_unit, money_unit, quote_pairs
+from quotegrid.analysis.quotes import hourly, inventory_unit, money_unit, quote_pairs
 from quotegrid.analysis.sensitivities import Moves, Sensitivities, moves_of
 from quotegrid.tables.policy_table import PolicyTable
 
@@ -49,8 +49,12 @@ def sensitivity_figure(found: Sensitivities) -> Figure:
         bid.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         _draw_gain(figure.add_subplot(grid[:, 1]), found, moves, order, colours)
         when = "" if solution.times is None else f" at t = {solution.times[0]:g} {solution.time_unit}"
+        most = ""
+        if order:
+            reach = np.nanmax(np.abs(shifts[order[0]]))
+            most = f"   ·   {moves.names[order[0]]} moves quotes most: {reach:.2g} {solution.price_unit}"
         figure.suptitle(
-            f"{solution.symbols[0]}: what {CHANGE:+.0%} of a parameter does to the quotes{when}",
+            f"{solution.symbols[0]}: {CHANGE:+.0%} of each parameter{when}{most}",
             x=0.01,
             ha="left",
             fontsize=12,
@@ -63,8 +67,9 @@ def _draw_gain(axes: Axes, found: Sensitivities, moves: Moves, order: list[int],
     """Bars: the move of the gain, or of the value at the target, in the colours of the curves."""
     solution, money = found.solution, money_unit(found.solution.price_unit)
     if moves.gain is not None:
-        widths = CHANGE * moves.gain
-        axes.set_title(f"gain ({money} per {solution.time_unit})")
+        per, times = hourly(solution.time_unit)
+        widths = CHANGE * moves.gain * times
+        axes.set_title(f"gain ({money} per {per})")
     else:
         flat = int(np.abs(solution.inventories[0]).argmin())
         widths = CHANGE * (moves.value[:, flat] if solution.times is None else moves.value[:, 0, flat])
