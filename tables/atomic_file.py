@@ -33,8 +33,10 @@ def write_atomically(path: str | os.PathLike[str], pieces: Iterable[bytes]) -> N
             os.fsync(file.fileno())
         os.chmod(temporary, _permissions(target))
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = os.fspath(path)  # a full disk knows no names
         raise
     sync_folder(folder)
 

@@ -1,6 +1,6 @@
 """Following a folder of published tables: what a quoter reads while research publishes (PUBLISHING.md).
 
-    follower = GenerationFollower("live/eth")
+    follower = GenerationFollower("live/eth", Quoter)
     while trading:
         follower.refresh()                      # one system call, unless there is a new generation
         follower.held.quoter.quote(inventory=3)
@@ -12,15 +12,18 @@ and `refusal` says why.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from quotegrid.tables.generations import POINTER, live_name, number_of, signature_path
+from quotegrid.tables.lookup import QuoteError
 from quotegrid.tables.policy_table import PolicyTable
-from quotegrid.tables.quoter import Quoter
 from quotegrid.tables.safetensors_file import read_safetensors, table_of_bytes
 from quotegrid.tables.table_error import TableError
 from quotegrid.tables.table_interface import interface_changes
+
+Q = TypeVar("Q")  # what quotes from a table
 
 
 class SignatureCheck(Protocol):
@@ -31,11 +34,12 @@ class SignatureCheck(Protocol):
         ...
 
 
-class Held(NamedTuple):
+class Held(NamedTuple, Generic[Q]):
     """One generation, whole."""
 
     generation: int
-    quoter: Quoter
+    table: PolicyTable
+    quoter: Q
 
 
 class Refusal(NamedTuple):
@@ -46,37 +50,37 @@ class Refusal(NamedTuple):
     sentence: str
 
 
-class GenerationFollower:
+class GenerationFollower(Generic[Q]):
     """Holds the live table of a folder, and takes a new one when it is told to look.
 
     Args:
-        folder: where tables are published. between, outside: the rules of `Quoter`. keys: signatures to
-        accept; without it none is asked for. in_memory: copy the file instead of mapping it, for a network
-        file system.
+        folder: where tables are published.
+        make: a quoter from a table: `Quoter`, or a function that also gives it its rules and guards.
+        keys: signatures to accept; without it none is asked for.
+        in_memory: copy the file instead of mapping it, for a network file system.
 
     Raises:
         OSError: nothing is published there, or it cannot be read.
         TableError: the live generation breaks a rule.
-        QuoteError: `between` or `outside` is no rule.
+        QuoteError: `make` refuses it.
     """
 
     def __init__(
         self,
         folder: str | os.PathLike[str],
-        between: str = "exact",
-        outside: str = "refuse",
+        make: Callable[[PolicyTable], Q],
         keys: SignatureCheck | None = None,
         in_memory: bool = False,
     ) -> None:
         self._folder = os.fspath(folder)
-        self._rules = between, outside
+        self._make = make
         self._keys = keys
         self._in_memory = in_memory
         self._tried = POINTER
         self._first: PolicyTable | None = None
         self.refusal: Refusal | None = None
         self._seen, self.held = self._load()
-        self._first = self.held.quoter.table
+        self._first = self.held.table
 
     def refresh(self) -> bool:
         """Look for a new generation and take it; True if one was taken. Never raises for what it finds.
@@ -88,7 +92,7 @@ class GenerationFollower:
             if live_name(self._folder) == self._seen:
                 return False
             self._seen, self.held = self._load()
-        except TableError as error:
+        except (TableError, QuoteError) as error:
             self._refuse(error.rule, str(error), final=True)
             return False
         except OSError as error:
@@ -111,8 +115,8 @@ class GenerationFollower:
                 number, path = number_of(name), os.path.join(self._folder, name)
                 table = _copied(path) if self._in_memory else read_safetensors(path)
                 self._check(table, path)
-                return name, Held(number, Quoter(table, *self._rules))
-            except (FileNotFoundError, TableError):
+                return name, Held(number, table, self._make(table))
+            except (FileNotFoundError, TableError, QuoteError):
                 if live_name(self._folder) == name:
                     raise
 

@@ -26,6 +26,7 @@ from quotegrid.tables.generation_follower import GenerationFollower
 from quotegrid.tables.generations import LIVE, WITHDRAWN, numbers
 from quotegrid.tables.policy_table import PolicyTable
 from quotegrid.tables.publishing import PublishingError, publisher
+from quotegrid.tables.quoter import Quoter
 
 READERS, PUBLISHERS, TABLES, LIMIT = 4, 2, 8, 20
 
@@ -89,7 +90,7 @@ def read_for_ever(folder: Path, pipe: int) -> None:
         os._exit(0)
 
     signal.signal(signal.SIGTERM, finish)
-    follower = GenerationFollower(folder)
+    follower = GenerationFollower(folder, Quoter)
     lots = 0
     while True:
         if follower.refresh():

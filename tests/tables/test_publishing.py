@@ -17,6 +17,8 @@ import pytest
 from quotegrid.tables import PolicyTable, Quoter, TableError, read_safetensors, write_safetensors
 from quotegrid.tables.generation_follower import GenerationFollower
 from quotegrid.tables.generations import POINTER, signature_path, table_name
+from quotegrid.tables.guarded_quoter import GuardedQuoter, Moment, Price
+from quotegrid.tables.lookup import QuoteError
 from quotegrid.tables.publishing import PublishingError, publisher
 
 SOAK = Path(__file__).parent / "publication_soak.py"
@@ -28,6 +30,7 @@ KILLED_AT_EACH_LINE = """
 import os, signal, sys
 from quotegrid.tables import atomic_file, generations, publishing, read_safetensors
 from quotegrid.tables.generation_follower import GenerationFollower
+from quotegrid.tables.quoter import Quoter
 
 folder, tables = sys.argv[1], [read_safetensors(name) for name in sys.argv[2:4]]
 os.fsync = lambda handle: None
@@ -50,24 +53,24 @@ def publish(table, kill_at):
     sys.settrace(None)
 
 publish(tables[0], 0)
-follower = GenerationFollower(folder)
+follower = GenerationFollower(folder, Quoter)
 line, killed = 0, True
 while killed:
     line += 1
     new = tables[line % 2]
-    before = follower.held.quoter.table
+    before = follower.held.table
     child = os.fork()
     if child == 0:
         publish(new, line)
         os._exit(0)
     killed = os.WIFSIGNALED(os.waitpid(child, 0)[1])
     follower.refresh()
-    now = follower.held.quoter.table
+    now = follower.held.table
     assert follower.refusal is None, follower.refusal
     print("new" if now == new else "old" if now == before else "broken")
     publish(tables[line % 2], 0)      # whatever was left behind, the next publisher gets through
     follower.refresh()
-    assert follower.held.quoter.table == tables[line % 2] and follower.refusal is None
+    assert follower.held.table == tables[line % 2] and follower.refusal is None
     names = sorted(os.listdir(folder))
     assert not any(name.endswith(".tmp") for name in names), names
     assert sum(name.startswith("generation") for name in names) == 4, names  # two tables with signatures
@@ -184,8 +187,9 @@ def test_a_full_disk_changes_nothing(folder: Path, make, monkeypatch: pytest.Mon
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("quotegrid.tables.atomic_file.os.fsync", full)
-    with pytest.raises(OSError, match="No space left on device"):
+    with pytest.raises(OSError, match="No space left on device") as caught:
         publish(folder, make(2))
+    assert caught.value.filename == str(folder / table_name(2))
     monkeypatch.undo()
     assert sorted(os.listdir(folder)) == before
     assert publish(folder, make(2)) == 2
@@ -225,7 +229,7 @@ def test_a_pointer_that_is_no_link_is_refused(folder: Path, make) -> None:
 
 def test_a_follower_takes_what_is_published(folder: Path, make) -> None:
     publish(folder, make(1))
-    for follower in (GenerationFollower(folder), GenerationFollower(folder, in_memory=True)):
+    for follower in (GenerationFollower(folder, Quoter), GenerationFollower(folder, Quoter, in_memory=True)):
         held = follower.held
         assert (held.generation, held.quoter.quote(3).gain) == (1, 1.0)
         assert not follower.refresh()
@@ -242,7 +246,7 @@ def test_a_follower_takes_what_is_published(folder: Path, make) -> None:
 
 def test_a_follower_keeps_its_table_where_the_new_one_is_bad(folder: Path, make, table_by_hand) -> None:
     publish(folder, make(1))
-    follower = GenerationFollower(folder)
+    follower = GenerationFollower(folder, Quoter)
     publish(folder, make(2))
     path = folder / table_name(2)
     whole = path.read_bytes()
@@ -262,11 +266,27 @@ def test_a_follower_keeps_its_table_where_the_new_one_is_bad(folder: Path, make,
     assert follower.refresh() and follower.refusal is None
 
 
+def test_a_follower_keeps_its_table_where_the_guards_refuse_the_new_one(folder: Path, make) -> None:
+    def guarded(table: PolicyTable) -> GuardedQuoter:
+        if table.gain == 2.0:
+            raise QuoteError("not with this tick", "wrong-tick")
+        return GuardedQuoter(table, symbols=("XYZ",), ticks=(0.01,))
+
+    publish(folder, make(1))
+    follower = GenerationFollower(folder, guarded)
+    moment = Moment(inventory=0, reference=100.0)
+    assert follower.held.quoter.prices(moment)["size1/ask"] == Price(10051, 100.51)
+    publish(folder, make(2))
+    assert not follower.refresh()
+    assert follower.refusal is not None and follower.refusal.rule == "wrong-tick"
+    assert follower.held.generation == 1 and follower.held.quoter.prices(moment)
+
+
 def test_a_follower_of_a_pointer_to_nowhere(folder: Path, make) -> None:
     with pytest.raises(FileNotFoundError):
-        GenerationFollower(folder)
+        GenerationFollower(folder, Quoter)
     publish(folder, make(1))
-    follower = GenerationFollower(folder)
+    follower = GenerationFollower(folder, Quoter)
     for target, rule in (
         ("../generation-0000000009.safetensors", "pointer-form"),
         (table_name(9), "unreadable"),
@@ -285,7 +305,7 @@ def test_a_follower_of_a_pointer_to_nowhere(folder: Path, make) -> None:
 
 def test_a_generation_deleted_while_it_is_opened(folder: Path, make, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(folder, make(1), keep=2)
-    follower = GenerationFollower(folder)
+    follower = GenerationFollower(folder, Quoter)
     publish(folder, make(2), keep=2)
     calls = []
 
@@ -307,7 +327,7 @@ def test_reading_needs_no_lock_and_writes_nothing(folder: Path, make) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     with open(folder / "lock", "rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert not GenerationFollower(folder).refresh()
+        assert not GenerationFollower(folder, Quoter).refresh()
         assert np.isfinite(Quoter.load(folder / POINTER).quote(0).value)
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
     os.chmod(folder, 0o755)

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from quotegrid.tables import TableError
+from quotegrid.tables import Quoter, TableError
 from quotegrid.tables.generation_follower import GenerationFollower
 from quotegrid.tables.generations import table_name
 from quotegrid.tables.publishing import publisher
@@ -112,7 +112,7 @@ def test_a_follower_takes_signed_tables_alone(keys: tuple[Path, Path], tmp_path:
     key = PrivateKey(keys[0])
     with publisher(folder) as at_work:
         at_work.publish(tables[0], key.sign(tables[0].content_hash))
-        follower = GenerationFollower(folder, keys=PublicKeys([keys[1]]))
+        follower = GenerationFollower(folder, Quoter, keys=PublicKeys([keys[1]]))
         at_work.publish(tables[1])
         assert not follower.refresh() and follower.refusal is not None
         assert follower.refusal[:2] == (table_name(2), "signature-missing")
@@ -120,7 +120,7 @@ def test_a_follower_takes_signed_tables_alone(keys: tuple[Path, Path], tmp_path:
         assert not follower.refresh() and follower.refusal.rule == "signature-wrong"
         assert follower.held.generation == 1
         with pytest.raises(TableError, match="signature-wrong"):
-            GenerationFollower(folder, keys=PublicKeys([keys[1]]))
+            GenerationFollower(folder, Quoter, keys=PublicKeys([keys[1]]))
         at_work.publish(tables[2], key.sign(tables[2].content_hash))
         assert follower.refresh() and follower.refusal is None
     secret = keys[0].read_bytes().splitlines()[1]
