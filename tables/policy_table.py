@@ -116,6 +116,7 @@ class PolicyTable:
             lot_sizes=tuple(float(size) for size in solution.lot_sizes),
             times=_canonical_numbers(solution.times),
             inventories=tuple(canonical_numbers(axis) for axis in solution.inventories),
+            reference_prices=_reference_prices(str(solution.problem_json)),
             flows=tuple(Flow(str(f.name), str(f.side), int(f.size), int(f.asset)) for f in solution.flows),
             value=canonical_numbers(solution.value),
             offset=canonical_numbers(solution.offset),
@@ -241,6 +242,13 @@ def canonical_numbers(array: NDArray[Any]) -> Numbers:
 
 def _canonical_numbers(array: NDArray[Any] | None) -> Numbers | None:
     return None if array is None else canonical_numbers(array)
+
+
+def _reference_prices(problem_json: str) -> tuple[float, ...] | None:
+    """`price.reference` of every asset of a problem, where all of them have one."""
+    problem = read_strict_json(problem_json)
+    prices = [asset.get("price", {}).get("reference") for asset in problem.get("asset", [problem])]
+    return None if None in prices else tuple(map(float, prices))
 
 
 def _numbers(numbers: float | tuple[float, ...] | None) -> Numbers | None:

@@ -54,6 +54,11 @@ def test_keeps_what_the_solution_says(solution: Any) -> None:
     assert table.lattice_shape == (9,)
 
 
+def test_takes_the_reference_price_from_the_problem(solve_tiny, problems) -> None:
+    assert PolicyTable.from_solution(solve_tiny(problems["glft"])).reference_prices is None
+    assert PolicyTable.from_solution(solve_tiny(problems["proportional-fee"])).reference_prices == (100.0,)
+
+
 def test_later_changes_of_the_solution_do_not_reach_the_table(solution: Any) -> None:
     table = PolicyTable.from_solution(solution)
     before = table.content_hash
