@@ -146,9 +146,12 @@ def sensitivities(
         SolveError: the problem's solve does not converge.
         MarchError: the tangents of a finite horizon could not be marched to its end.
     """
-    chosen = movable_parameters(problem) if parameters is None else tuple(dict.fromkeys(parameters))
+    numbers = scalar_places(problem)
+    chosen = _movable(problem, numbers) if parameters is None else tuple(dict.fromkeys(parameters))
     apart = _with_sides_apart(problem, chosen)
-    moved, weights = _weights(apart, chosen)
+    moved, weights = _weights(apart, numbers if apart is problem else scalar_places(apart), chosen)
+    if parameters is not None:
+        _check_movable(apart, chosen, moved)
     used = np.flatnonzero(weights.any(axis=0))
     solved = solve(problem, numerics=numerics, table=table) if solution is None else solution
     with jax.enable_x64(True):
@@ -166,8 +169,19 @@ def movable_parameters(problem: Problem) -> tuple[str, ...]:
     Not among them: a number that is 0 because another one is missing, such as a fee on the price where the
     price is not given.
     """
-    found = scalar_places(problem).items()
-    return tuple(path for path, place in found if next(_held_at_zero(problem, place), None) is None)
+    return _movable(problem, scalar_places(problem))
+
+
+def _movable(problem: Problem, numbers: dict[str, Place]) -> tuple[str, ...]:
+    return tuple(path for path, place in numbers.items() if next(_held_at_zero(problem, place), None) is None)
+
+
+def _check_movable(problem: Problem, paths: Sequence[str], moved: Sequence[tuple[Place, ...]]) -> None:
+    """ProblemError for a path to a number that cannot move by itself."""
+    for path, own in zip(paths, moved, strict=True):
+        for place in own:
+            for fault in _held_at_zero(problem, place):
+                raise ProblemError([Fault(path, fault.sentence)])
 
 
 def _held_at_zero(problem: Problem, place: Place) -> Iterator[Fault]:
@@ -198,14 +212,13 @@ def _flows_of_both_sides(problem: Problem) -> Iterator[str]:
 
 
 def _weights(
-    problem: Problem, paths: Sequence[str]
+    problem: Problem, found: dict[str, Place], paths: Sequence[str]
 ) -> tuple[list[tuple[Place, ...]], Float[np.ndarray, "path number"]]:
-    """The places that each path moves, and 1 where it moves a number of the problem.
+    """The places that each path moves, and 1 where it moves one of the problem's numbers (`found`).
 
     Raises:
         ProblemError: a path that moves none.
     """
-    found = scalar_places(problem)
     numbers = {place: position for position, place in enumerate(found.values())}
     moved, weights = [], np.zeros((len(paths), len(numbers)))
     for row, path in enumerate(paths):
@@ -213,8 +226,6 @@ def _weights(
         for place in own:
             if place not in numbers:
                 raise ProblemError([Fault(path, _no_number(value_at(problem, place)))])
-            for fault in _held_at_zero(problem, place):
-                raise ProblemError([Fault(path, fault.sentence)])
             weights[row, numbers[place]] = 1.0
         moved.append(own)
     return moved, weights

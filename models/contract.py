@@ -15,7 +15,8 @@ which has one root where the intensity is fair: h² + ξz·h + h' > 0, that is �
 """
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, ClassVar, Literal, Self, TypeAlias, get_args, get_origin
 
 import jax
@@ -103,14 +104,18 @@ class Block(BaseModel):
 
         lists = tuple(name for name in leaves if _is_number_list(cls.model_fields[name]))
 
-        def child(block: Block, name: str) -> Any:
-            value = getattr(block, name)
-            return NumberList.as_leaf(value) if name in lists else value
+        values_of_leaves, values_of_fixed = _getter(leaves), _getter(fixed)
 
         def flatten(block: Block) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-            children = tuple(child(block, name) for name in leaves)
+            children = values_of_leaves(block)
+            if not lists:
+                return children, (*values_of_fixed(block), ())
+            children = tuple(
+                NumberList.as_leaf(value) if name in lists else value
+                for name, value in zip(leaves, children, strict=True)
+            )
             lengths = tuple(NumberList.length(getattr(block, name)) for name in lists)
-            return children, (*(getattr(block, name) for name in fixed), lengths)
+            return children, (*values_of_fixed(block), lengths)
 
         def flatten_with_keys(block: Block) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
             children, auxiliary = flatten(block)
@@ -167,6 +172,13 @@ class Block(BaseModel):
         """` of kind 'brownian'` for one of several classes told apart by a word, else an empty text."""
         kind = cls.model_fields.get("kind")
         return f" of kind {kind.default!r}" if kind else ""
+
+
+def _getter(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    """A function from a block to its values of some names. (Problems are flattened many times in a solve.)"""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda block: tuple(getattr(block, name) for name in names)
 
 
 def _is_number_list(field: FieldInfo) -> bool:

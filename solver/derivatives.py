@@ -16,13 +16,13 @@ from quotegrid.models.problem import Problem
 from quotegrid.solver.bellman import greedy_policy
 from quotegrid.solver.discretise import inventory_lattices
 from quotegrid.solver.finite_tangents import Moving, MovingOutput, march_tangents, moving_output, start_moving
-from quotegrid.solver.kernels import kernel
+from quotegrid.solver.kernels import hot_kernel, kernel
 from quotegrid.solver.linear_tangents import Columns, linear_equation, march_linear_tangents
 from quotegrid.solver.methods import linear_decay
 from quotegrid.solver.tangents import ChainTangents, Holds, Tangents, chain_tangents, stationary_tangents
 
 _MANY_FILLS = 2e4  # in a horizon: beyond, implicit steps are fewer
-_CHUNK = 16  # output times per compiled call of the general march
+_LONGEST_CHUNK = 32  # output times per compiled call of the general march
 
 
 class Derivatives(NamedTuple):
@@ -67,7 +67,7 @@ def stationary_derivatives(
     """
     ergodic = problem.horizon.kind == "ergodic"
     level = value[_target(problem)]
-    start = jnp.asarray(value - level), jnp.asarray(0.0 if ergodic else level)
+    start = value - level, np.float64(0.0 if ergodic else level)
     # along all numbers, so that another choice of them compiles nothing
     directions = unit_directions(problem, np.arange(sum(np.size(leaf) for leaf in jax.tree.leaves(problem))))
     first, bends, holds = _stationary(problem, directions, *start, ergodic=ergodic, second=second)
@@ -119,7 +119,7 @@ def finite_derivatives(
     if not linear.all():
         chosen = np.flatnonzero(~linear)
         own = jax.tree.map(lambda x: x[chosen], directions)
-        pieces.append((chosen, _march(problem, own, to_go, second)))
+        pieces.append((chosen, _march(problem, own, to_go, second, more=not pieces)))
         if linear.any():  # the linear march went along all directions
             places, found = pieces[0]
             both = np.concatenate([places, places + count]) if second else places
@@ -139,6 +139,7 @@ def _assembled(
     orders = 2 if second else 1
     count = sum(len(places) for places, _ in pieces)
     common = pieces[0][1]
+    assert common.later is not None and common.holds is not None  # of the first piece all is kept
     shape = common.d_bias.shape[2:]
     values = np.zeros((orders, count, len(common.level), *shape))
     offsets = np.zeros((orders, count, len(common.level), *common.d_offsets.shape[2:]))
@@ -159,7 +160,7 @@ def _assembled(
     return Derivatives(values[0], offsets[0], None, *bends, None, held, kinked)
 
 
-@kernel
+@hot_kernel
 def _linear(
     problem: Problem,
     directions: Problem,
@@ -177,19 +178,21 @@ def _linear(
         return jnp.moveaxis(jnp.concatenate([columns.first, columns.second], axis=-1), -1, 1)
 
     arguments = bias.value[..., 0], level.value[..., 0], tangents(bias), tangents(level)
-    return jax.lax.map(lambda at: moving_output(moving, *at), arguments), stays, sound
+    return jax.lax.map(lambda at: moving_output(moving, *at, more=True), arguments), stays, sound
 
 
-def _march(problem: Problem, directions: Problem, to_go: np.ndarray, second: bool) -> MovingOutput:
+def _march(
+    problem: Problem, directions: Problem, to_go: np.ndarray, second: bool, more: bool
+) -> MovingOutput:
     """The general march, in chunks of one shape."""
     count = len(to_go)
-    padded = np.concatenate([to_go, np.full(-count % _CHUNK, to_go[-1])])
+    chunk = -(-count // -(-count // _LONGEST_CHUNK))
+    padded = np.concatenate([to_go, np.full(-count % chunk, to_go[-1])])
     moving, state, fills = _start(problem, directions, second=second)
     explicit = float(fills) * float(to_go[-1]) <= _MANY_FILLS
     pieces = []
-    for begin in range(0, len(padded), _CHUNK):
-        outputs = jnp.asarray(padded[begin : begin + _CHUNK])
-        state, piece = _chunk(moving, state, outputs, explicit=explicit)
+    for outputs in padded.reshape(-1, chunk):
+        state, piece = _chunk(moving, state, outputs, explicit=explicit, more=more)
         if not bool(state.sound):
             raise MarchError(
                 f"the tangents reached {float(state.now):.6g} of {float(to_go[-1]):.6g} to go, in "
@@ -209,9 +212,9 @@ def _start(problem: Problem, directions: Problem, *, second: bool) -> tuple[Chai
 
 @kernel
 def _chunk(
-    moving: ChainTangents, state: Moving, to_go: Array, *, explicit: bool
+    moving: ChainTangents, state: Moving, to_go: Array, *, explicit: bool, more: bool
 ) -> tuple[Moving, MovingOutput]:
-    return march_tangents(moving, state, to_go, explicit)
+    return march_tangents(moving, state, to_go, explicit, more)
 
 
 def _target(problem: Problem) -> tuple[int, ...]:

@@ -16,7 +16,6 @@ The step is controlled for θ and for each tangent, relative to its largest entr
 tick, L jumps: a step across such a moment must be so short that the jump makes no difference.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -45,22 +44,32 @@ class Moving(NamedTuple):
     level: Float[Array, ""]
     d_bias: Float[Array, "tangent *state"]  # 0 at the target
     d_level: Float[Array, " tangent"]
+    slopes: "Slopes"
     now: Float[Array, ""]
     step: Float[Array, ""]
     steps: Int[Array, ""]
     sound: Bool[Array, ""]
 
 
+class Slopes(NamedTuple):
+    """B at a place, as a policy, and the derivatives of B."""
+
+    policy: GreedyPolicy
+    d_operator: Float[Array, "tangent *state"]
+
+
 class MovingOutput(NamedTuple):
-    """What is kept of a time to go: tangents by each parameter, and by the time to go itself."""
+    """What is kept of a time to go: tangents by each parameter, and, where they are wanted, those by the time
+    to go itself and which quotes are held.
+    """
 
     bias: Float[Array, "*state"]
     level: Float[Array, ""]
     d_bias: Float[Array, "tangent *state"]
     d_level: Float[Array, " tangent"]
     d_offsets: Float[Array, "tangent flow *state"]
-    later: "Later"
-    holds: Holds
+    later: "Later | None"
+    holds: Holds | None
 
 
 class Later(NamedTuple):
@@ -79,40 +88,40 @@ def start_moving(moving: ChainTangents) -> Moving:
     _, d_terminal = tangents_of(lambda chain, _: (chain.terminal, None), moving, chain.terminal, no_change)
     d_level = d_terminal[(slice(None), *chain.target)]
     bias = chain.terminal - level
-    policy = greedy_policy(chain, bias)
-    activity = jnp.max(jnp.sum(policy.rates, axis=0), initial=0.0)
+    d_bias = d_terminal - d_level[wide]
+    slopes = _slopes(moving, bias, d_bias)
+    activity = jnp.max(jnp.sum(slopes.policy.rates, axis=0), initial=0.0)
     first_step = jnp.where(activity > 0.0, 1e-2 / activity, jnp.inf)
-    sound = jnp.all(jnp.isfinite(policy.operator))
-    zero = jnp.zeros(())
-    return Moving(
-        bias, level, d_terminal - d_level[wide], d_level, zero, first_step, jnp.zeros((), int), sound
-    )
+    sound = jnp.all(jnp.isfinite(slopes.policy.operator))
+    none = jnp.zeros((), int)
+    return Moving(bias, level, d_bias, d_level, slopes, jnp.zeros(()), first_step, none, sound)
+
+
+def _slopes(moving: ChainTangents, bias: Array, d_bias: Array) -> Slopes:
+    def operator(chain: ControlledChain, theta: Array) -> tuple[Array, GreedyPolicy]:
+        policy = greedy_policy(chain, theta)
+        return policy.operator, policy
+
+    return Slopes(*tangents_of(operator, moving, bias, d_bias))
 
 
 def march_tangents(
-    moving: ChainTangents, start: Moving, outputs: Float[Array, " t"], explicit: bool
+    moving: ChainTangents, start: Moving, outputs: Float[Array, " t"], explicit: bool, more: bool
 ) -> tuple[Moving, MovingOutput]:
-    """θ and its tangents at the increasing times to go `outputs`, by either scheme."""
+    """θ and its tangents at the increasing times to go `outputs`, by either scheme; `more`: all that an
+    output may hold.
+    """
     chain = moving.chain
     wide = (slice(None),) + (None,) * len(chain.shape)
     states = tuple(range(1, 1 + len(chain.shape)))
     at_target = (slice(None), *chain.target)
     ticks = np.array([place for c in chain.channels if c.tick is not None for place in c.order], int)
 
-    def slopes(bias: Array, d_bias: Array) -> tuple[GreedyPolicy, Array]:
-        """The greedy quotes with B, and the derivatives of B."""
-
-        def operator(chain: ControlledChain, theta: Array) -> tuple[Array, GreedyPolicy]:
-            policy = greedy_policy(chain, theta)
-            return policy.operator, policy
-
-        return tangents_of(operator, moving, bias, d_bias)
-
     scheme = _explicit_step if explicit else _extrapolated_step
 
     def advance(state: Moving, until: Array) -> Moving:
         left = until - state.now
-        policy, d_operator = slopes(state.bias, state.d_bias)
+        policy, d_operator = state.slopes
         longest = state.step
         if explicit:
             leaving = jnp.max(jnp.sum(policy.rates, axis=0), initial=0.0)
@@ -120,8 +129,7 @@ def march_tangents(
         length = jnp.where(2.0 * longest >= left, 0.5 * left, longest)
         length = jnp.where(longest >= left, left, length)
         drift, d_drift = policy.operator[chain.target], d_operator[at_target]
-        here = _Here(state.bias, state.d_bias, policy, d_operator)
-        e, d_e, error, d_error = scheme(chain, here, slopes, length)
+        e, d_e, error, d_error, after = scheme(moving, state, length)
         bias, d_bias = state.bias + e, state.d_bias + d_e
         shift, d_shift = bias[chain.target], d_bias[at_target]
         bias, d_bias = bias - shift, d_bias - d_shift[wide]
@@ -131,10 +139,9 @@ def march_tangents(
         ratio = jnp.maximum(error / allowed, jnp.max(d_ratio, initial=0.0))
         jump = jnp.zeros(())
         if len(ticks):
-            after, d_after = slopes(bias, d_bias)
-            turn = jnp.max(jnp.abs(d_after - d_operator), axis=states)
+            turn = jnp.max(jnp.abs(after.d_operator - d_operator), axis=states)
             jump = jnp.max(_ratio(length * turn, _JUMP * largest), initial=0.0)
-            jump = jnp.where(jnp.any(policy.offsets[ticks] != after.offsets[ticks]), jump, 0.0)
+            jump = jnp.where(jnp.any(policy.offsets[ticks] != after.policy.offsets[ticks]), jump, 0.0)
         finite = jnp.isfinite(ratio) & jnp.isfinite(jump)
         accepted = finite & (ratio <= 1.0) & (jump <= 1.0)
         factor = jnp.clip(_SAFETY * jnp.maximum(ratio, 1e-30) ** (-1.0 / ORDER), _SHRINK, _GROW)
@@ -146,6 +153,7 @@ def march_tangents(
             level=state.level + shift + drift * length,
             d_bias=d_bias,
             d_level=state.d_level + d_shift + d_drift * length,
+            slopes=after,
             now=jnp.where(length == left, until, state.now + length),
         )
         kept = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), done, state)
@@ -158,52 +166,42 @@ def march_tangents(
 
         state = jax.lax.while_loop(unfinished, lambda x: advance(x, until), state)
         state = state._replace(sound=state.sound & (state.now >= until))
-        return state, moving_output(moving, state.bias, state.level, state.d_bias, state.d_level)
+        return state, moving_output(moving, state.bias, state.level, state.d_bias, state.d_level, more)
 
     return jax.lax.scan(to_output, start, outputs)
 
 
-class _Here(NamedTuple):
-    """Where a step starts."""
-
-    bias: Array
-    d_bias: Array
-    policy: GreedyPolicy
-    d_operator: Array
-
-    def less_drift(self, chain: ControlledChain, operator: Array, d_operator: Array) -> tuple[Array, Array]:
-        """Slopes less their own at the target, so that only differences are added up."""
-        wide = (slice(None),) + (None,) * len(chain.shape)
-        d_drift = self.d_operator[(slice(None), *chain.target)]
-        return operator - self.policy.operator[chain.target], d_operator - d_drift[wide]
+# increments of bias and tangents less drift × length, the estimated errors of both, and the slopes reached
+_Step = tuple[Array, Array, Array, Array, Slopes]
 
 
-# increments of bias and tangents less drift × length, and the estimated errors of both
-_Step = tuple[Array, Array, Array, Array]
-_Slopes = Callable[[Array, Array], tuple[GreedyPolicy, Array]]
+def _less_drift(moving: ChainTangents, at: Slopes, start: Slopes) -> tuple[Array, Array]:
+    """Slopes less those of the target where the step starts, so that only differences are added up."""
+    target = moving.chain.target
+    wide = (slice(None),) + (None,) * len(target)
+    d_drift = start.d_operator[(slice(None), *target)]
+    return at.policy.operator - start.policy.operator[target], at.d_operator - d_drift[wide]
 
 
-def _explicit_step(chain: ControlledChain, here: _Here, slopes: _Slopes, length: Array) -> _Step:
+def _explicit_step(moving: ChainTangents, here: Moving, length: Array) -> _Step:
     """One step of Dormand and Prince's method of order 8."""
-
-    def at_stage(e: Array, d_e: Array) -> tuple[Array, Array]:
-        policy, d_operator = slopes(here.bias + e, here.d_bias + d_e)
-        return here.less_drift(chain, policy.operator, d_operator)
 
     def combined(weights: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
         return tuple(length * jnp.tensordot(weights, x, axes=1) for x in found)  # type: ignore[return-value]
 
-    def stage(found: tuple[Array, Array], row: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
+    def stage(found: tuple[Array, Array], row: tuple[Array, Array]) -> tuple[tuple[Array, Array], Slopes]:
         weights, place = row
-        new = at_stage(*combined(weights, found))
-        return jax.tree.map(lambda x, y: x.at[place].set(y), found, new), None
+        e, d_e = combined(weights, found)
+        slopes = _slopes(moving, here.bias + e, here.d_bias + d_e)
+        new = _less_drift(moving, slopes, here.slopes)
+        return jax.tree.map(lambda x, y: x.at[place].set(y), found, new), slopes
 
-    first = here.less_drift(chain, here.policy.operator, here.d_operator)
+    first = _less_drift(moving, here.slopes, here.slopes)
     found = jax.tree.map(lambda x: jnp.zeros((STAGES + 1, *x.shape)).at[0].set(x), first)
-    # the last row is the step itself: its slope, at the new place, is for the error estimate
+    # the last row is the step itself: the slope at the new place is for the error estimate and the next step
     step = np.concatenate([STEP_WEIGHTS, np.zeros(STAGES + 1 - len(STEP_WEIGHTS))])
     rows = np.concatenate([np.pad(STAGE_WEIGHTS, ((0, 0), (0, 1))), step[None]])
-    found, _ = jax.lax.scan(stage, found, (jnp.asarray(rows), jnp.arange(1, STAGES + 1)))
+    found, on_the_way = jax.lax.scan(stage, found, (jnp.asarray(rows), jnp.arange(1, STAGES + 1)))
     e, d_e = combined(jnp.asarray(step), found)
 
     def error(x: Array, axes: tuple[int, ...]) -> Array:
@@ -213,26 +211,28 @@ def _explicit_step(chain: ControlledChain, here: _Here, slopes: _Slopes, length:
         both = jnp.sqrt(fifth**2 + 0.01 * third**2)
         return length * fifth**2 / jnp.where(both > 0.0, both, 1.0)
 
-    axes = tuple(range(len(chain.shape)))
-    return e, d_e, error(found[0], axes), error(found[1], tuple(axis + 1 for axis in axes))
+    axes = tuple(range(len(moving.chain.shape)))
+    errors = error(found[0], axes), error(found[1], tuple(axis + 1 for axis in axes))
+    return e, d_e, *errors, jax.tree.map(lambda x: x[-1], on_the_way)
 
 
-def _extrapolated_step(chain: ControlledChain, here: _Here, slopes: _Slopes, length: Array) -> _Step:
+def _extrapolated_step(moving: ChainTangents, here: Moving, length: Array) -> _Step:
     """1 … K linearly implicit small steps, side by side, and their combinations of orders K and K - 1."""
+    chain = moving.chain
     counts = np.arange(1, ORDER + 1)
     best = jnp.asarray(extrapolation_weights(counts.tolist()))
     difference = best - jnp.asarray(np.concatenate([[0.0], extrapolation_weights(counts[1:].tolist())]))
     lanes = jnp.asarray(counts, float)
 
     def prepare(killing: Array) -> Factors:
-        return factorise(here.policy.rates, chain.shifts, jnp.broadcast_to(killing, chain.shape))
+        return factorise(here.slopes.policy.rates, chain.shifts, jnp.broadcast_to(killing, chain.shape))
 
     factors = jax.vmap(prepare)(lanes / length)
 
     def lane(moved: tuple[Array, Array], factor: Factors) -> tuple[Array, Array]:
         e, d_e = moved
-        policy, d_operator = slopes(here.bias + e, here.d_bias + d_e)
-        right, d_right = here.less_drift(chain, policy.operator, d_operator)
+        slopes = _slopes(moving, here.bias + e, here.d_bias + d_e)
+        right, d_right = _less_drift(moving, slopes, here.slopes)
         solve = jax.vmap(solve_factored, in_axes=(None, 0))
         return e + solve_factored(factor, right), d_e + solve(factor, d_right)
 
@@ -245,17 +245,20 @@ def _extrapolated_step(chain: ControlledChain, here: _Here, slopes: _Slopes, len
         return jax.tree.map(unless_done, after, moved), None
 
     nothing = jnp.zeros((ORDER, *here.bias.shape)), jnp.zeros((ORDER, *here.d_bias.shape))
-    (e, d_e), _ = jax.lax.scan(small_step, nothing, jnp.arange(ORDER, dtype=float))
+    (all_e, all_d_e), _ = jax.lax.scan(small_step, nothing, jnp.arange(ORDER, dtype=float))
+    e, d_e = (jnp.tensordot(best, x, axes=1) for x in (all_e, all_d_e))
+    error = jnp.max(jnp.abs(jnp.tensordot(difference, all_e, axes=1)))
     states = tuple(range(1, here.d_bias.ndim))
-    error = jnp.max(jnp.abs(jnp.tensordot(difference, e, axes=1)))
-    d_error = jnp.max(jnp.abs(jnp.tensordot(difference, d_e, axes=1)), axis=states)
-    return jnp.tensordot(best, e, axes=1), jnp.tensordot(best, d_e, axes=1), error, d_error
+    d_error = jnp.max(jnp.abs(jnp.tensordot(difference, all_d_e, axes=1)), axis=states)
+    return e, d_e, error, d_error, _slopes(moving, here.bias + e, here.d_bias + d_e)
 
 
 def moving_output(
-    moving: ChainTangents, bias: Array, level: Array, d_bias: Array, d_level: Array
+    moving: ChainTangents, bias: Array, level: Array, d_bias: Array, d_level: Array, more: bool
 ) -> MovingOutput:
-    """Offsets by the chain rule, and the derivatives by the time to go, where ∂θ/∂τ = B."""
+    """Offsets by the chain rule; with `more` the derivatives by the time to go, where ∂θ/∂τ = B, and what
+    holds the quotes.
+    """
     chain = moving.chain
 
     def offsets(chain: ControlledChain, theta: Array) -> tuple[Array, GreedyPolicy]:
@@ -263,8 +266,9 @@ def moving_output(
         return policy.offsets, policy
 
     policy, d_offsets = tangents_of(offsets, moving, bias, d_bias)
-    later = _later(chain, bias, second=moving.second is not None)
-    return MovingOutput(bias, level, d_bias, d_level, d_offsets, later, holds(chain, policy))
+    later = _later(chain, bias, second=moving.second is not None) if more else None
+    held = holds(chain, policy) if more else None
+    return MovingOutput(bias, level, d_bias, d_level, d_offsets, later, held)
 
 
 def _later(chain: ControlledChain, bias: Array, second: bool) -> Later:

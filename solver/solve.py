@@ -75,6 +75,9 @@ def solve(
 def check_requests(problem: Problem, numerics: Numerics, table: TableRequest) -> Choice:
     """The method for a problem; ProblemError if a request does not fit it."""
     misfits = [fault.below("table") for fault in table.misfits(problem.horizon)]
+    if table.parameters:
+        sentence = "a solution is that of one problem; solve_table stacks several into one table."
+        misfits.append(Fault("table.parameters", sentence))
     if misfits:
         raise ProblemError(misfits)
     return choose_method(problem, numerics.method)

@@ -28,7 +28,7 @@ def test_series_explicit_and_implicit_steps_agree(make_problem) -> None:
         equation, linear = linear_equation(moving)
         bias, level, sound = march_linear_tangents(equation, to_go, shifts=(1, -1), target=2)
         explicit, implicit = (
-            march_tangents(moving, start_moving(moving), to_go, explicit=explicit)
+            march_tangents(moving, start_moving(moving), to_go, explicit=explicit, more=True)
             for explicit in (True, False)
         )
         return (bias.first, level.first, linear & sound), explicit, implicit
@@ -37,7 +37,7 @@ def test_series_explicit_and_implicit_steps_agree(make_problem) -> None:
     assert series[2].all()
     for state, found in marches:
         assert state.sound
-        np.testing.assert_allclose(found.d_bias, np.moveaxis(series[0], -1, 1), atol=1e-9)
+        np.testing.assert_allclose(found.d_bias, np.moveaxis(np.asarray(series[0]), -1, 1), atol=1e-9)
         np.testing.assert_allclose(found.d_level, series[1], atol=1e-9)
 
 
