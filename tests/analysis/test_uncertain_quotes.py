@@ -83,3 +83,17 @@ def test_the_picture_names_every_source() -> None:
     axes = uncertainty_figure(uncertain_quotes(uncertain_problem(0.05))).axes
     assert {label.get_text() for label in axes[1].get_yticklabels()} == set(PARAMETERS)
     assert "95 %" in axes[0].get_title(loc="left")
+
+
+def test_solutions_of_drawn_parameters_are_drawn_into_the_bands() -> None:
+    problem = uncertain_problem(0.05)
+    found = uncertain_quotes(problem)
+    again = resolved_errors(problem, 64, seed=1)
+    figure = uncertainty_figure(found, again)
+    legend = figure.axes[0].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["ask", "bid", "95 % of 64 solutions"]
+    gain, error = found.solution.gain, found.gain_error
+    assert gain is not None and error is not None
+    assert f"gain {3600 * gain:.4g} ± " in figure.get_suptitle()
+    assert figure.get_suptitle().endswith("USD per h")
