@@ -1,7 +1,7 @@
 """Tables of the problem file whose keys are free, such as `[provenance]` or the settings of a regime."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import jax
@@ -55,7 +55,8 @@ class TableOf:
 
     key: Callable[[Any], str]
     value: Callable[[Any], Any]
-    schema: tuple[tuple[str, Any], ...]  # JSON schema of a value, as pairs
+    # JSON schema of a value, as pairs; not hashed, as its own parts need not be hashable
+    schema: tuple[tuple[str, Any], ...] = field(compare=False)
 
     def check(self, entries: Any) -> FrozenTable[Any]:
         """The entries, converted; ProblemError with every entry that cannot be used."""

@@ -16,6 +16,7 @@ from pydantic import Field
 from quotegrid.models.assets import Asset
 from quotegrid.models.contract import Block
 from quotegrid.models.faults import Fault, ProblemError, nearest
+from quotegrid.models.parameter_axes import parameter_faults
 from quotegrid.models.problem import Problem
 from quotegrid.models.problem_schema import json_schema
 from quotegrid.models.problem_toml import toml_text
@@ -50,6 +51,8 @@ class ProblemFile(Block):
 
     def contradictions(self) -> Iterator[Fault]:
         for fault in self.table.misfits(self.problem.horizon):
+            yield fault.below("table")
+        for fault in parameter_faults(self.problem, self.table.parameters or {}):
             yield fault.below("table")
 
 

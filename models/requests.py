@@ -1,6 +1,6 @@
 """What is asked beside the problem: which table to hand over, and how to compute it. Neither is hashed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
@@ -71,13 +71,45 @@ FactorGrids: TypeAlias = Annotated[
 ]
 
 
-class TableRequest(Block):
-    """What is handed over: the stored times of a finite horizon.
+def _path(word: Any) -> str:
+    """A path of the problem; whether it leads to a number is asked of the problem (`parameter_axes`)."""
+    if not isinstance(word, str) or not word:
+        raise ProblemError([Fault("", f"expected a path such as 'price.volatility', got {seen(word)}.")])
+    return word
 
-    Unless said otherwise, `DEFAULT_TIMES` of them, placed so that linear lookup errs least.
+
+_NODE = RealNumber(Limits("a number from -1e300 to 1e300", at_least=-1e300, at_most=1e300))
+
+
+def _nodes(values: Any) -> tuple[float, ...]:
+    """The numbers that a parameter takes, finite and increasing."""
+    if isinstance(values, Mapping):
+        advice = 'write the whole path in quotes, such as "price.volatility" = [0.2, 0.3]'
+        raise ProblemError([Fault("", f"expected a list of numbers, got {seen(values)}; {advice}.")])
+    if not isinstance(values, list | tuple | np.ndarray | jax.Array) or np.ndim(values) != 1:
+        raise ProblemError([Fault("", f"expected a list of numbers, got {seen(values)}.")])
+    listed = tuple(_NODE.check(value.item() if isinstance(value, jax.Array) else value) for value in values)
+    if len(listed) < 2:
+        raise ProblemError([Fault("", f"expected two numbers or more, got {seen(listed)}; or leave it out.")])
+    for before, after in pairwise(listed):
+        if not after > before:
+            sentence = f"expected increasing numbers, got {after} after {before}; sort them, each once."
+            raise ProblemError([Fault("", sentence)])
+    return listed
+
+
+_NODES_SCHEMA = (("type", "array"), ("minItems", 2), ("items", _NODE.limits.json_schema("number")))
+ParameterNodes: TypeAlias = Annotated[FrozenTable[tuple[float, ...]], TableOf(_path, _nodes, _NODES_SCHEMA)]
+
+
+class TableRequest(Block):
+    """What is handed over: the stored times of a finite horizon, and numbers of the problem to stack over.
+
+    Unless said otherwise, `DEFAULT_TIMES` of them, placed so that linear lookup errs least. With `parameters`
+    one table holds the solutions at all points of the product of their lists, at the same times.
     """
 
-    static: ClassVar[frozenset[str]] = frozenset({"times", "factors"})
+    static: ClassVar[frozenset[str]] = frozenset({"times", "factors", "parameters"})
 
     times: Annotated[
         int | tuple[float, ...] | None,
@@ -89,8 +121,18 @@ class TableRequest(Block):
         Field(description="as many times as keep the offsets' lookup error below this, price"),
     ] = None
     factors: Annotated[FactorGrids | None, Field(description="not in this version")] = None
+    parameters: Annotated[
+        ParameterNodes | None,
+        Field(description="lists of numbers by path: the table is stacked over all their combinations"),
+    ] = None
 
     def contradictions(self) -> Iterator[Fault]:
+        if self.parameters and self.max_lookup_error is not None:
+            yield Fault(
+                "max_lookup_error",
+                "a table over 'parameters' has the same times at all their points, and this would ask for "
+                "others at each; give a count of 'times'.",
+            )
         if self.times is not None and self.max_lookup_error is not None:
             yield Fault("", "'times' and 'max_lookup_error' both choose the stored times; leave out one.")
         if self.factors:

@@ -15,7 +15,8 @@ the models or the solver:
 
 `verify` never raises for what it finds in a file: every finding is a named check with a sentence, and a table
 passes when no check fails. What cannot be checked is said, and where that concerns the problem itself it is a
-failure: "not verifiable". What was proved follows the checks (`proof_text`).
+failure: "not verifiable". What was proved follows the checks (`proof_text`). A table over parameters is
+checked point by point (`stack_check`).
 """
 
 import hashlib
@@ -43,6 +44,7 @@ from quotegrid.tables.problem_twin import ProblemTwin
 from quotegrid.tables.proof_text import proof_lines
 from quotegrid.tables.safetensors_file import read_safetensors, safetensors_bytes
 from quotegrid.tables.sensitivity_check import sensitivity_check
+from quotegrid.tables.stack_check import Proved, stack_checks, stack_proof_lines
 from quotegrid.tables.table_error import TableError
 
 Numbers = NDArray[np.float64]
@@ -127,11 +129,16 @@ def _read_archive(path: str | os.PathLike[str]) -> PolicyTable:
 
 def verify_table(table: PolicyTable, where: str = "the table") -> Verification:
     """The checks on what a table says, wherever it came from."""
-    proof: list[str] = []
-    return Verification(where, tuple(_table_checks(table, proof)), tuple(proof))
+    proved: list[Proved] = []
+    if table.parameter_axes:
+        checks = (_problem_hash(table), *stack_checks(table, _table_checks, proved))
+        passed = all(check.outcome != "fail" for check in checks)
+        return Verification(where, checks, stack_proof_lines(table, proved) if passed and proved else ())
+    checks = tuple(_table_checks(table, proved))
+    return Verification(where, checks, proof_lines(*proved[0]) if proved else ())
 
 
-def _table_checks(table: PolicyTable, proof: list[str]) -> Iterator[Check]:
+def _table_checks(table: PolicyTable, proved: list[Proved]) -> Iterator[Check]:
     yield _problem_hash(table)
     try:
         problem = ProblemTwin.from_json(table.problem_json)
@@ -155,7 +162,7 @@ def _table_checks(table: PolicyTable, proof: list[str]) -> Iterator[Check]:
         yield sensitivity_check(table)
         check, bounds = certificate_check(table, problem)
         if check.outcome == "pass" and bounds is not None:
-            proof += proof_lines(table, problem, bounds)
+            proved.append(Proved(table, problem, bounds))
         yield check
 
 

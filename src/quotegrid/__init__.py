@@ -76,6 +76,7 @@ _HOME = {
     "solve_file": "pipeline",
     "solve_files": "pipeline",
     "solve_many": "solver.many",
+    "solve_table": "pipeline",
     "stale": "analysis.policies",
     "to_xarray": "tables.dataset",
     "uncertain_quotes": "analysis.uncertain_quotes",

@@ -53,6 +53,7 @@ from quotegrid.models.requests import TableRequest as TableRequest
 from quotegrid.models.tabulated import Tabulated as Tabulated
 from quotegrid.pipeline import solve_file as solve_file
 from quotegrid.pipeline import solve_files as solve_files
+from quotegrid.pipeline import solve_table as solve_table
 from quotegrid.solver.many import solve_many as solve_many
 from quotegrid.solver.solution import Solution as Solution
 from quotegrid.solver.solve import solve as solve

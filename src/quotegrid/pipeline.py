@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from quotegrid.models.problem import Problem, ProblemError
-from quotegrid.models.problem_file import read_problem_file
+from quotegrid.models.faults import Fault
+from quotegrid.models.problem import Numerics, Problem, ProblemError, TableRequest
+from quotegrid.models.problem_file import ProblemFile, read_problem_file
+from quotegrid.parameter_tables import solve_over_parameters
 from quotegrid.solver.discretise import inventory_lattices
 from quotegrid.solver.many import solve_many
 from quotegrid.solver.solution import Solution
 from quotegrid.solver.solve import solve
-from quotegrid.solver.status import Status
+from quotegrid.solver.status import SolveError, Status
 from quotegrid.table_files import RUNTIME, read_table, table_format, write_table
 from quotegrid.tables.atomic_file import write_atomically
 from quotegrid.tables.policy_table import PolicyTable
@@ -30,6 +32,25 @@ MANIFEST = "manifest.json"
 
 class WarmStartError(ValueError):
     """A table does not live where the solution of a problem does."""
+
+
+def solve_table(
+    problem: Problem,
+    *,
+    numerics: Numerics | None = None,
+    table: TableRequest | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> PolicyTable:
+    """The table of a problem, over parameters if the request asks for some; arguments as for `solve`.
+
+    Raises:
+        SolveError: not converged, at a point that the sentence names; or a point that is not certified.
+        ProblemError: a method or table that does not fit the problem.
+    """
+    numerics, table = numerics or Numerics(), table or TableRequest()
+    if table.parameters:
+        return solve_over_parameters(problem, numerics, table, progress)
+    return PolicyTable.from_solution(solve(problem, numerics=numerics, table=table, progress=progress))
 
 
 def solve_file(
@@ -56,6 +77,11 @@ def solve_file(
     """
     table_format(table_path)
     file = read_problem_file(Path(problem_path))
+    if file.table.parameters:
+        _check_alone(problem_path, warm_start, with_sensitivities)
+        table = _over_parameters(problem_path, file, progress)
+        write_table(table, table_path)
+        return table
     start = None if warm_start is None else _value_to_start_from(warm_start, file.problem)
     solution = solve(file.problem, numerics=file.numerics, table=file.table, start=start, progress=progress)
     table = PolicyTable.from_solution(
@@ -63,6 +89,24 @@ def solve_file(
     )
     write_table(table, table_path)
     return table
+
+
+def _check_alone(path: str | Path, warm_start: str | Path | None, with_sensitivities: bool) -> None:
+    """ProblemError where a table over parameters is asked for what it cannot have."""
+    asked = "warm start" if warm_start is not None else "sensitivities" if with_sensitivities else ""
+    if asked:
+        sentence = f"a table over parameters takes no {asked}; leave one of the two out."
+        raise ProblemError([Fault("table.parameters", sentence)], source=str(path))
+
+
+def _over_parameters(
+    path: str | Path, file: ProblemFile, progress: Callable[[float], None] | None
+) -> PolicyTable:
+    """The table over parameters that a problem file asks for; errors name the file."""
+    try:
+        return solve_over_parameters(file.problem, file.numerics, file.table, progress)
+    except ProblemError as error:
+        raise ProblemError(error.faults, source=str(path)) from None
 
 
 def _sensitivity(problem: Problem, solution: Solution) -> TableSensitivity:
@@ -74,6 +118,10 @@ def _sensitivity(problem: Problem, solution: Solution) -> TableSensitivity:
 def _value_to_start_from(path: str | Path, problem: Problem) -> np.ndarray:
     """The value in a table, if it lives where the problem's solution does."""
     old = read_table(path)
+    if old.parameter_axes:
+        raise WarmStartError(
+            f"{path}: a table over parameters has many values; start from one of a single problem."
+        )
     ergodic = old.gain is not None
     horizon = "finite" if old.times is not None else "ergodic" if ergodic else "discounted"
     if problem.horizon.kind == "finite":
@@ -133,6 +181,7 @@ def solve_files(
             files[path] = read_problem_file(path)
         except (ProblemError, OSError) as error:
             entries[path] = {"problem": str(path), "status": "refused", "message": str(error)}
+    stacks = {path: files.pop(path) for path in list(files) if files[path].table.parameters}
     solutions = solve_many(
         [file.problem for file in files.values()],
         numerics=[file.numerics for file in files.values()],
@@ -144,6 +193,8 @@ def solve_files(
         if solution.status is Status.CONVERGED:
             entries[path]["table"] = f"{path.stem}{RUNTIME}"
             write_table(PolicyTable.from_solution(solution), folder / f"{path.stem}{RUNTIME}")
+    for path, file in stacks.items():
+        entries[path] = _stack_entry(path, file, folder)
     listed = [entries[path] for path in paths]
     text = json.dumps({"tables": listed}, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     write_atomically(folder / MANIFEST, [text.encode()])
@@ -158,4 +209,26 @@ def _entry(path: Path, solution: Solution) -> dict[str, Any]:
         "hash": solution.problem_hash,
         "gain": solution.gain,
         "certificate": solution.certificate,
+    }
+
+
+def _stack_entry(path: Path, file: ProblemFile, folder: Path) -> dict[str, Any]:
+    """The entry of a file that asks for a table over parameters, which is written if there is one."""
+    try:
+        table = _over_parameters(path, file, None)
+    except ProblemError as error:
+        return {"problem": str(path), "status": "refused", "message": str(error)}
+    except SolveError as error:
+        status = error.solution.status
+        said = "refused" if status is Status.CONVERGED else str(status)  # converged, but not certified
+        return _entry(path, error.solution) | {"status": said, "message": str(error)}
+    write_table(table, folder / f"{path.stem}{RUNTIME}")
+    return {
+        "problem": str(path),
+        "status": table.status,
+        "message": " ".join([table.status_message, *table.notes]),
+        "hash": table.problem_hash,
+        "gain": None,
+        "certificate": table.certificate,
+        "table": f"{path.stem}{RUNTIME}",
     }

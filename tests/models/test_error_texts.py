@@ -370,7 +370,8 @@ def test_all_mistakes_of_a_file_at_once(file_text):
         "  inventory.max: this key is missing (highest inventory, lots); give it a value.",
         "  price.volatility: expected a number that is not negative, got the text 'x'.",
         "  flow.book.intensity.k: expected a number greater than 0, got -1.0.",
-        "  table.tims: unknown key (did you mean 'times'?); known here: times, max_lookup_error, factors.",
+        "  table.tims: unknown key (did you mean 'times'?); known here: times, max_lookup_error, factors, "
+        "parameters.",
     ]
 
 
