@@ -132,6 +132,20 @@ def test_a_damaged_live_table_can_be_replaced(table, tmp_path: Path, capsys) -> 
     assert "there is no live table to compare with" in capsys.readouterr().out
 
 
+def test_a_table_that_is_written_while_it_is_checked(table, tmp_path: Path, capsys, monkeypatch) -> None:
+    path = tmp_path / "table.safetensors"
+    path.write_bytes(Path(table(0.5)).read_bytes())
+
+    def read_late(name: Path) -> PolicyTable:
+        write_table(read_table(table(0.55)), path)
+        return read_table(name)
+
+    monkeypatch.setattr("quotegrid.table_files.read_table", read_late)
+    assert run(["publish", str(path), str(tmp_path / "live"), *LIMITS]) == BAD_INPUT
+    assert "was written again while it was checked; publish it again" in capsys.readouterr().err
+    assert not (tmp_path / "live").exists()
+
+
 def test_wider_limits_are_no_change_of_quotes(table, tmp_path: Path, capsys) -> None:
     """A quote that is off at the old limits alone has not appeared: there its fill would have left them."""
     live = tmp_path / "live"

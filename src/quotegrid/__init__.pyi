@@ -2,6 +2,7 @@
 
 from quotegrid.analysis.audit import Audit as Audit
 from quotegrid.analysis.audit import audit as audit
+from quotegrid.analysis.difference_figure import difference_figure as difference_figure
 from quotegrid.analysis.evaluation import evaluate as evaluate
 from quotegrid.analysis.evaluation_result import Evaluation as Evaluation
 from quotegrid.analysis.explained_quote import ExplainedQuote as ExplainedQuote
@@ -62,6 +63,9 @@ from quotegrid.solver.status import Status as Status
 from quotegrid.table_files import read_table as read_table
 from quotegrid.table_files import write_table as write_table
 from quotegrid.tables.dataset import to_xarray as to_xarray
+from quotegrid.tables.difference import Difference as Difference
+from quotegrid.tables.difference import compare as compare
+from quotegrid.tables.generation_follower import GenerationFollower as GenerationFollower
 from quotegrid.tables.lookup import QuoteError as QuoteError
 from quotegrid.tables.policy_table import PolicyTable as PolicyTable
 from quotegrid.tables.quoter import Quote as Quote

@@ -30,22 +30,25 @@ def publish(
     """Check a table and make it the live one of a folder, in one step. Exit code 1 if a check fails."""
     from quotegrid.table_files import read_table
     from quotegrid.tables.publication_checks import certificate_limit, change_limit
-    from quotegrid.tables.publishing import publisher
+    from quotegrid.tables.publishing import PublishingError, publisher
     from quotegrid.tables.verifier import Verification
     from quotegrid.tables.verifier import verify as verify_file
 
     key = None if sign is None else signing_module().PrivateKey(sign)
+    before = identity(table)
     verified = verify_file(table)
     if not verified.passed:
         print(verified)
         print("not published")
         return NO
     found = read_table(table)
+    if identity(table) != before:
+        raise PublishingError(f"{table} was written again while it was checked; publish it again")
     folder.mkdir(exist_ok=True)
     with publisher(folder, wait) as at_work:
         live = at_work.live
-        before = None if live is None else live_table(at_work, live, max_quote_change)
-        limits = certificate_limit(found, max_quote_error), change_limit(found, before, max_quote_change)
+        quoting = None if live is None else live_table(at_work, live, max_quote_change)
+        limits = certificate_limit(found, max_quote_error), change_limit(found, quoting, max_quote_change)
         checks = Verification(str(table), (*verified.checks, *limits), verified.proof)
         print(checks)
         if not checks.passed:
@@ -56,6 +59,12 @@ def publish(
     signed = "" if key is None else f", signed by the key {signing_module().fingerprint(key.public_bytes)}"
     print(f"generation {number} is live in {folder}{signed}")
     return DONE
+
+
+def identity(path: Path) -> tuple[int, int, int]:
+    """What changes when a file is replaced, or written again."""
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def live_table(at_work: Any, live: int, max_quote_change: float) -> Any:
