@@ -5,15 +5,21 @@ the Dataset (`quotegrid.tables.dataset`: xarray) and the verifier (`quotegrid.ta
 h5netcdf) are imported by name.
 """
 
-from quotegrid.tables.lookup import QuoteError
-from quotegrid.tables.policy_table import Flow, PolicyTable, SolutionProtocol
+from quotegrid.tables.guarded_quoter import GuardedQuoter, Moment, Price
+from quotegrid.tables.lookup import Market, QuoteError
+from quotegrid.tables.policy_table import Flow, NamedAxis, PolicyTable, SolutionProtocol
 from quotegrid.tables.quoter import Quote, Quoter
 from quotegrid.tables.safetensors_file import read_safetensors, write_safetensors
 from quotegrid.tables.table_error import TableError
 
 __all__ = [
     "Flow",
+    "GuardedQuoter",
+    "Market",
+    "Moment",
+    "NamedAxis",
     "PolicyTable",
+    "Price",
     "Quote",
     "QuoteError",
     "Quoter",
