@@ -56,8 +56,15 @@ def explain_quote(
 
     Raises:
         QuoteError: the table says nothing at this state.
-        ExplanationError: without one of its ingredients the problem has no solution.
+        ExplanationError: without one of its ingredients the problem has no solution; or the table is one
+            over parameters.
     """
+    if table.parameter_axes:
+        over = ", ".join(axis.name for axis in table.parameter_axes)
+        raise ExplanationError(
+            f"the table holds the quotes of several problems (over {over}), and one is needed to split a "
+            "quote; solve for the values in question and split that table's quote"
+        )
     quoted = Quoter(table, between, outside).quote(inventory, time).offsets
     problem = problem_of(table)
     request = TableRequest() if table.times is None else TableRequest(times=tuple(table.times.tolist()))

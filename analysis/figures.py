@@ -5,7 +5,7 @@ at -bid_offset around the reference price, and beside them half-spread, skew, an
 inventory beyond its mark. Everything is read from the table, which carries its units; JAX is not needed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib
@@ -26,6 +26,7 @@ from quotegrid.analysis.quotes import (
     quote_pairs,
     reference,
 )
+from quotegrid.tables.parameter_stack import middle_point, point_name
 from quotegrid.tables.policy_table import PolicyTable
 
 Colour = tuple[float, float, float, float] | str
@@ -83,8 +84,9 @@ def policy_figure(table: PolicyTable) -> Figure:
     """A printable picture of a one-asset table: quotes over inventory, half-spread, skew and value.
 
     A finite horizon is shown at a few times up to its end, a ladder of sizes at the start. Raises ValueError
-    for a table of several assets.
+    for a table of several assets. A table over parameters is shown at the middle of its parameter axes.
     """
+    numbers, table = middle_point(table)
     if len(table.symbols) != 1:
         names = ", ".join(table.symbols)
         raise ValueError(f"A policy figure shows one asset; this table has {len(table.symbols)}: {names}.")
@@ -96,7 +98,7 @@ def policy_figure(table: PolicyTable) -> Figure:
         slices = tuple(_slices(table))
         _draw_quotes(quotes, table, slices)
         _draw_side_panels(panels, table, slices)
-        figure.suptitle(_headline(table), x=0.01, ha="left", fontsize=12, color=INK)
+        figure.suptitle(_headline(table, numbers), x=0.01, ha="left", fontsize=12, color=INK)
     return figure
 
 
@@ -265,8 +267,10 @@ def _shades(name: str, count: int) -> list[Colour]:
     return [colours(position) for position in np.linspace(low, high, count)]
 
 
-def _headline(table: PolicyTable) -> str:
+def _headline(table: PolicyTable, numbers: Mapping[str, float]) -> str:
     words = [table.symbols[0]]
+    if numbers:
+        words.append(point_name(numbers))
     if table.times is not None:
         words.append(f"horizon {table.times[-1]:g} {table.time_unit}")
     if table.gain is not None:

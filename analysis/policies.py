@@ -107,6 +107,12 @@ def policy_of(
         found = policy if name is None else policy.called(name)
     elif isinstance(policy, PolicyTable | Solution):
         table = policy if isinstance(policy, PolicyTable) else PolicyTable.from_solution(policy)
+        if table.parameter_axes:
+            over = ", ".join(axis.name for axis in table.parameter_axes)
+            raise PolicyError(
+                f"the table holds quotes for several values of {over}, so it is no single policy; take one "
+                "of its points (quotegrid.tables.parameter_stack.points), or solve for one value."
+            )
         found = Policy(
             name=name or "table",
             labels=table.flow_labels,

@@ -141,9 +141,12 @@ def slice_at(table: PolicyTable, place: Sequence[int]) -> PolicyTable:
     )
 
 
-def middle_place(table: PolicyTable) -> tuple[int, ...]:
-    """The point in the middle of all parameter axes."""
-    return tuple(len(axis.nodes) // 2 for axis in table.parameter_axes)
+def middle_point(table: PolicyTable) -> TablePoint:
+    """The point in the middle of all parameter axes (`slice_at`); a table without such axes as it is."""
+    if not table.parameter_axes:
+        return TablePoint({}, table)
+    place = tuple(len(axis.nodes) // 2 for axis in table.parameter_axes)
+    return TablePoint(numbers_at(table, place), slice_at(table, place))
 
 
 def numbers_at(table: PolicyTable, place: Sequence[int]) -> dict[str, float]:

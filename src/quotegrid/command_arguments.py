@@ -1,7 +1,7 @@
 """What commands have in common: exit codes, arguments and options, numbers on the line, the progress bar."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -44,6 +44,19 @@ def numeral(word: str, option: str) -> float:
 def numerals(words: str, option: str) -> list[float]:
     """Numbers with commas between them, one for each asset."""
     return [numeral(word, option) for word in words.split(",")]
+
+
+def named_numbers(words: Sequence[str], option: str) -> dict[str, float]:
+    """The numbers of `PATH=VALUE` words, by path."""
+    found: dict[str, float] = {}
+    for word in words:
+        name, equals, value = (part.strip() for part in word.partition("="))
+        if not (name and equals):
+            raise typer.BadParameter(f"{word!r}: expected PATH=VALUE", param_hint=option)
+        if name in found:
+            raise typer.BadParameter(f"{name} is given twice", param_hint=option)
+        found[name] = float(numeral(value, option))
+    return found
 
 
 def print_json(entry: object) -> None:

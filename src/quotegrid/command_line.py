@@ -27,6 +27,7 @@ from quotegrid.command_arguments import (
     NO,
     AsJson,
     TableFile,
+    named_numbers,
     numerals,
     picture_file,
     print_json,
@@ -183,6 +184,10 @@ def quote(
     ] = None,
     between: Annotated[Between, typer.Option(help="Between lattice points.")] = Between.EXACT,
     outside: Annotated[Outside, typer.Option(help="Outside the table.")] = Outside.REFUSE,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH=VALUE", help="Of a table over parameters; one for each of its axes."),
+    ] = None,
     shift: Annotated[
         list[str] | None,
         typer.Option(metavar="PARAMETER=CHANGE", help="price.volatility=+10%, or =0.45; several allowed."),
@@ -194,18 +199,21 @@ def quote(
 ) -> int:
     """Look up the quotes at one inventory."""
     from quotegrid.table_files import read_table
+    from quotegrid.tables.lookup import Market
     from quotegrid.tables.quoter import Quoter
 
     quoter = Quoter(read_table(table), between=between.value, outside=outside.value)
     lots = numerals(inventory, "--inventory")
     state = lots[0] if len(lots) == 1 else lots
     if explain_it:
-        if shift:
-            raise typer.BadParameter("--explain splits the table's own quote: leave out --shift")
+        if shift or parameter:
+            extra = "--shift" if shift else "--parameter"
+            raise typer.BadParameter(f"--explain splits the table's own quote: leave out {extra}")
         return explain_lookup(quoter.table, state, at, between, outside, as_json)
     from quotegrid.tables.shifts import read_shift
 
-    found = quoter.quote(state, at, dict(map(read_shift, shift)) if shift else None)
+    market = Market(parameters=named_numbers(parameter, "--parameter")) if parameter else None
+    found = quoter.quote(state, at, dict(map(read_shift, shift)) if shift else None, market)
     if as_json:
         print_json(found.to_json())
         return DONE

@@ -24,6 +24,7 @@ from quotegrid.analysis.quotes import (
     quote_pairs,
     reference,
 )
+from quotegrid.tables.parameter_stack import middle_point, point_name
 from quotegrid.tables.policy_table import PolicyTable
 
 INVENTORIES_SHOWN, INVENTORIES_OF_LADDER = 9, 5
@@ -35,17 +36,19 @@ COLUMNS = ("bid offset", "ask offset", "spread", "skew")
 def report(table: PolicyTable, *, written: str | None = None, seconds: float | None = None) -> RenderableType:
     """What is in a one-asset table, as something rich can print on one screen.
 
+    The quotes of a table over parameters are those at the middle of its parameter axes.
     written: the file the table went to; seconds: how long it took to make, where it was just made.
     Raises `ValueError` for a table of several assets.
     """
     if len(table.symbols) != 1:
         names = ", ".join(table.symbols)
         raise ValueError(f"The report shows one asset; this table has {len(table.symbols)}: {names}.")
-    parts: list[RenderableType] = [_headline(table), "", _quotes_over_inventory(table)]
-    if len(quote_pairs(table)) > 1:
-        parts.append(_ladder(table))
-    elif table.times is not None:
-        parts.append(_quotes_over_time(table, table.times))
+    numbers, shown = middle_point(table)
+    parts: list[RenderableType] = [_headline(shown, numbers), "", _quotes_over_inventory(shown)]
+    if len(quote_pairs(shown)) > 1:
+        parts.append(_ladder(shown))
+    elif shown.times is not None:
+        parts.append(_quotes_over_time(shown, shown.times))
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column()
@@ -81,12 +84,13 @@ def certificate_text(certificate: Mapping[str, Any], price_unit: str, money: str
     return f"level {certificate['level']}: value within {certificate['value_error']:.2g} {money}, {quotes}"
 
 
-def _headline(table: PolicyTable) -> Text:
+def _headline(table: PolicyTable, numbers: Mapping[str, float]) -> Text:
     problem = json.loads(table.problem_json)
     horizon = problem["horizon"]["kind"]
     if table.times is not None:
         horizon += f" horizon of {table.times[-1]:g} {table.time_unit}"
-    return Text(f"{table.symbols[0]}: {problem['preferences']['kind']}, {horizon}", style="bold")
+    where = f", at {point_name(numbers)}" if numbers else ""
+    return Text(f"{table.symbols[0]}: {problem['preferences']['kind']}, {horizon}{where}", style="bold")
 
 
 def _quotes_over_inventory(table: PolicyTable) -> Table:
@@ -131,6 +135,9 @@ def _ladder(table: PolicyTable) -> Table:
 def _facts(table: PolicyTable, written: str | None, seconds: float | None) -> Iterator[tuple[str, str]]:
     """Gain, status, method, residual, time taken, lookup error, certificate, file, as (word, text)."""
     money = currency(table)
+    for axis in table.parameter_axes:
+        nodes = ", ".join(f"{node:.6g}" for node in axis.nodes)
+        yield "parameter", f"{axis.name}: {nodes}"
     if table.gain is not None:
         yield "gain", per_time(table.gain, money, table.time_unit)
     yield "status", table.status if table.status == "converged" else f"{table.status}: {table.status_message}"
@@ -141,8 +148,10 @@ def _facts(table: PolicyTable, written: str | None, seconds: float | None) -> It
         yield "residual", f"{table.residual:.2g} {money} in value, {table.iterations} steps"
     if table.lookup_error is not None:
         offset, value = table.lookup_error["offset"], table.lookup_error["value"]
-        yield "lookup error", f"{offset:.2g} {table.price_unit}, {value:.2g} {money} between stored times"
-    yield "certificate", certificate_text(table.certificate, table.price_unit, money)
+        between = "nodes of the axes" if table.parameter_axes else "stored times"
+        yield "lookup error", f"{offset:.2g} {table.price_unit}, {value:.2g} {money} between {between}"
+    at_points = ", at the points of the parameters" if table.parameter_axes else ""
+    yield "certificate", certificate_text(table.certificate, table.price_unit, money) + at_points
     for note in table.notes:
         yield "note", note
     if seconds is not None:
