@@ -76,13 +76,20 @@ named! {
 }
 
 named! {
-    /// Why a question has no answer (FORMAT.md §6).
+    /// Why a question has no answer (FORMAT.md §6), or a moment no prices (§9).
     Refusal {
         NotANumber "not-a-number",
         OutsideBox "outside-box",
         BetweenNodes "between-nodes",
         UnknownRegime "unknown-regime",
         WrongCoordinates "wrong-coordinates",
+        WrongSymbol "wrong-symbol",
+        WrongTick "wrong-tick",
+        TooEarly "too-early",
+        Expired "expired",
+        OutsidePriceBox "outside-price-box",
+        CrossedMarket "crossed-market",
+        CrossedQuotes "crossed-quotes",
     }
 }
 

@@ -193,7 +193,8 @@ impl<'a> Words<'a> {
 
     /// One of them, if there are so many.
     pub fn get(self, place: usize) -> Option<&'a str> {
-        (place < self.len()).then(|| text_of(self.row(place)).expect("words are checked when a table is read"))
+        (place < self.len())
+            .then(|| text_of(self.row(place)).expect("words are checked when a table is read"))
     }
 
     /// All of them.
