@@ -97,7 +97,7 @@ class PolicyTable:
     certificate: dict[str, Any] = field(repr=False)
     lookup_error: (
         dict[str, float] | None
-    )  # of linear interpolation in time: "offset" (price), "value" (currency)
+    )  # of linear lookup in time and parameters: "offset" (price), "value" (currency)
     notes: tuple[str, ...]
     sensitivity: TableSensitivity | None = field(default=None, repr=False)  # how all of this moves
 
