@@ -74,7 +74,7 @@ def solve_linear_lanes(
     """
     prepared = _prepare(stacked)
     if np.all(np.asarray(prepared.uniform)):
-        rates = jax.device_put(np.max(np.asarray(prepared.lanes.rates), axis=1, keepdims=True))
+        rates = np.max(np.asarray(prepared.lanes.rates), axis=1, keepdims=True)
         prepared = prepared._replace(lanes=prepared.lanes._replace(rates=rates))
     shifts = tuple(flow.sign * flow.size for flow in problems[0].one_sided_flows())
     lattice = inventory_lattices(problems[0])[0]
@@ -84,9 +84,7 @@ def solve_linear_lanes(
     def march(to_go: np.ndarray) -> tuple[_Marched, np.ndarray]:
         count, lanes = to_go.shape
         padded = np.pad(to_go, ((0, -count % _CHUNK if lanes == 1 else 0), (0, 0)), mode="edge")
-        marched, sound = _march(
-            prepared, jax.device_put(padded), shifts=shifts, target=lattice.target - lattice.low
-        )
+        marched, sound = _march(prepared, padded, shifts=shifts, target=lattice.target - lattice.low)
         return jax.tree.map(lambda x: np.asarray(x)[:count], marched), np.asarray(sound)
 
     if isinstance(table.times, tuple):

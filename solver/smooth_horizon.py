@@ -6,7 +6,7 @@ stationary state; where the path leaves it, it is widened and the march repeated
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -179,9 +179,7 @@ def _expanded(
 ) -> tuple[SeriesOperator, Progress] | None:
     """Series of the least degree that is accurate, and the march's start."""
     for degree in DEGREES:
-        series, start = _begin(
-            prepared.chain, *map(jax.device_put, (low, high)), prepared.fastest, degree=degree
-        )
+        series, start = _begin(prepared.chain, low, high, prepared.fastest, degree=degree)
         if np.all(np.asarray(series.error) <= ACCURATE):  # False where it is NaN
             return series, start
     return None
@@ -198,7 +196,7 @@ def _march(
     """The steps as far as the march got; None where there are too few."""
     at = start
     pieces = [[np.asarray(x)[None] for x in (start.now, start.bias, start.level, start.slope, start.sound)]]
-    end, tolerance = jax.device_put(np.float64(duration)), jax.device_put(np.float64(allowed))
+    end, tolerance = np.float64(duration), np.float64(allowed)
     for _ in range(0, _MOST_STEPS, ATTEMPTS):
         at, nodes = _march_kernel(series, at, end, tolerance, target=target)
         pieces.append([np.asarray(x) for x in nodes])
@@ -280,9 +278,9 @@ def _look(chain: ControlledChain, found: _Found, to_go: np.ndarray) -> _Looked:
     return _Looked(value, value_error + reading, offset, offset_error, errors)
 
 
-def _padded(x: np.ndarray, count: int, mode: str) -> Array:
+def _padded(x: np.ndarray, count: int, mode: Any) -> np.ndarray:
     """`count` rows, the last ones zero ("constant") or like the last one there is ("edge")."""
-    return jax.device_put(np.pad(x, [(0, count - len(x))] + [(0, 0)] * (x.ndim - 1), mode=mode))
+    return np.pad(x, [(0, count - len(x))] + [(0, 0)] * (x.ndim - 1), mode=mode)
 
 
 @kernel
