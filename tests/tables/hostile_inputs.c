@@ -64,7 +64,8 @@ static void look_everywhere(const qg_table *table) {
         int64_t regime = (int64_t)roll((uint64_t)table->regime_count + 1) - (turn == 0);
         for (int i = 0; i < table->axis_count; i++) {
             const qg_axis *axis = &table->axis[i];
-            double node = axis->nodes[roll((uint64_t)axis->count)], other = axis->nodes[roll((uint64_t)axis->count)];
+            double node = axis->nodes[roll((uint64_t)axis->count)],
+                   other = axis->nodes[roll((uint64_t)axis->count)];
             coordinate[i] = roll(3) ? node : 0.5 * (node + other);
             if (turn == 1) coordinate[i] = roll(2) ? NAN : 1e308;
         }
@@ -89,8 +90,10 @@ static void look_everywhere(const qg_table *table) {
             symbols[a] = qg_symbol(table, a);
         }
         qg_guarded_quoter quoter;
-        qg_moment moment = {1.7e9 + (double)roll(100000), state, reference, roll(2) ? bid : NULL, roll(2) ? ask : NULL};
-        if (!qg_guard(&quoter, table, table->asset_count, symbols, ticks, rules, (qg_rounding)(turn % 2), turn / 2 % 2) &&
+        qg_moment moment = {1.7e9 + (double)roll(100000), state, reference, roll(2) ? bid : NULL,
+                            roll(2) ? ask : NULL};
+        if (!qg_guard(&quoter, table, table->asset_count, symbols, ticks, rules, (qg_rounding)(turn % 2),
+                      turn / 2 % 2) &&
             !qg_prices(&quoter, &moment, prices))
             sink += table->flow_count ? prices[0].price : 0.0;
         qg_corners corners;
@@ -164,18 +167,69 @@ UNMEASURED static void keep(const unsigned char *bytes, size_t size) {
     if (size) memcpy(place->bytes, bytes, size);
 }
 
-static const char *const words[] = {
-    "time", "factor_0", "factor_1", "parameter_axis_0", "inventory_0", "inventory_1", "box", "price_box", "start",
-    "life", "regime", "gain", "parameter", "parameter_name", "offset_hold", "hedge_rate", "market_order", "F64",
-    "I64", "F32", "[]", "[0]", "[1]", "[2,1]", "281474976710656", "9999999999999999", "18446744073709551615", "0",
-    "\\\"", "\\", "\"}", "]}", ",\"", "\"shape\":[", "\"dtype\":\"", "{", "}", " ", "-1", "1e9"};
-static const uint64_t numbers[] = {
-    0, 1, 2, 0xffffffffffffffffu, 0x7fffffffffffffffu, 0x8000000000000000u, 0x7ff0000000000000u,
-    0xfff0000000000000u, 0x7ff8000000000000u, 0x7ff0000000000001u, 0x3ff0000000000000u, 0xbff0000000000000u,
-    0x7fefffffffffffffu, 0x0010000000000000u, 0x0020000000000000u, 0x20000000000001u, 1000, 1001, 100000000};
+static const char *const words[] = {"time",
+                                    "factor_0",
+                                    "factor_1",
+                                    "parameter_axis_0",
+                                    "inventory_0",
+                                    "inventory_1",
+                                    "box",
+                                    "price_box",
+                                    "start",
+                                    "life",
+                                    "regime",
+                                    "gain",
+                                    "parameter",
+                                    "parameter_name",
+                                    "offset_hold",
+                                    "hedge_rate",
+                                    "market_order",
+                                    "F64",
+                                    "I64",
+                                    "F32",
+                                    "[]",
+                                    "[0]",
+                                    "[1]",
+                                    "[2,1]",
+                                    "281474976710656",
+                                    "9999999999999999",
+                                    "18446744073709551615",
+                                    "0",
+                                    "\\\"",
+                                    "\\",
+                                    "\"}",
+                                    "]}",
+                                    ",\"",
+                                    "\"shape\":[",
+                                    "\"dtype\":\"",
+                                    "{",
+                                    "}",
+                                    " ",
+                                    "-1",
+                                    "1e9"};
+static const uint64_t numbers[] = {0,
+                                   1,
+                                   2,
+                                   0xffffffffffffffffu,
+                                   0x7fffffffffffffffu,
+                                   0x8000000000000000u,
+                                   0x7ff0000000000000u,
+                                   0xfff0000000000000u,
+                                   0x7ff8000000000000u,
+                                   0x7ff0000000000001u,
+                                   0x3ff0000000000000u,
+                                   0xbff0000000000000u,
+                                   0x7fefffffffffffffu,
+                                   0x0010000000000000u,
+                                   0x0020000000000000u,
+                                   0x20000000000001u,
+                                   1000,
+                                   1001,
+                                   100000000};
 
 /* Replace `old` bytes at a place by others. */
-UNMEASURED static size_t splice(unsigned char *bytes, size_t size, size_t at, size_t old, const void *text, size_t length) {
+UNMEASURED static size_t splice(unsigned char *bytes, size_t size, size_t at, size_t old, const void *text,
+                                size_t length) {
     if (at + old > size || size - old + length > MOST) return size;
     memmove(bytes + at + length, bytes + at + old, size - at - old);
     memcpy(bytes + at, text, length);
@@ -196,18 +250,28 @@ UNMEASURED static size_t mutate(unsigned char *bytes, size_t size) {
         const char *word = words[roll(sizeof words / sizeof *words)];
         uint64_t number = numbers[roll(sizeof numbers / sizeof *numbers)];
         switch (roll(9)) {
-        case 0: if (size) bytes[at] ^= (unsigned char)(1 << roll(8)); break;
-        case 1: if (size) bytes[at] = (unsigned char)roll(256); break;
+        case 0:
+            if (size) bytes[at] ^= (unsigned char)(1 << roll(8));
+            break;
+        case 1:
+            if (size) bytes[at] = (unsigned char)roll(256);
+            break;
         case 2: size = splice(bytes, size, at, 0, word, strlen(word)); break;
-        case 3: size = splice(bytes, size, at, length < strlen(word) ? length : strlen(word), word, strlen(word)); break;
+        case 3:
+            size = splice(bytes, size, at, length < strlen(word) ? length : strlen(word), word, strlen(word));
+            break;
         case 4: size = splice(bytes, size, at, length, "", 0); break;
         case 5:
             if (from + length > size) break;
             memcpy(chunk, bytes + from, length);
             size = splice(bytes, size, at, roll(2) ? length : 0, chunk, length);
             break;
-        case 6: if (size >= 16) memcpy(bytes + 8 * roll(size / 8), &number, 8); break;
-        case 7: if (size && bytes[at] >= '0' && bytes[at] <= '9') bytes[at] = (unsigned char)('0' + roll(10)); break;
+        case 6:
+            if (size >= 16) memcpy(bytes + 8 * roll(size / 8), &number, 8);
+            break;
+        case 7:
+            if (size && bytes[at] >= '0' && bytes[at] <= '9') bytes[at] = (unsigned char)('0' + roll(10));
+            break;
         default: size = roll(8) ? size : roll(size + 1);
         }
     }

@@ -2,8 +2,8 @@
 
        conformance FILE...
 
-   A NAME.vectors or NAME.prices must be answered bit for bit, a NAME.safetensors refused with NAME (or, where NAME is of the
-   metadata, which this reader does not take apart, accepted). Ends with 1 if anything differs. */
+   A NAME.vectors or NAME.prices must be answered bit for bit, a NAME.safetensors refused with NAME (or accepted,
+   where NAME is of the metadata, which this reader does not take apart). Ends with 1 if anything differs. */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,8 +44,8 @@ static int is(const unsigned char **at, double mine) {
 }
 
 /* The coordinates of a row as a state; returns what stands behind them. */
-static const unsigned char *state_at(const qg_table *table, const unsigned char *at, double *coordinate, int64_t *regime,
-                                     qg_state *state) {
+static const unsigned char *state_at(const qg_table *table, const unsigned char *at, double *coordinate,
+                                     int64_t *regime, qg_state *state) {
     for (int i = 0; i < table->axis_count; i++) {
         if (i == table->time_count && table->regime_count) *regime = integer(&at);
         coordinate[i] = number(&at);
@@ -85,7 +85,8 @@ static int row_fits(const qg_table *table, const unsigned char *at, double *chan
     if (!qg_numbers(table, QG_T_PARAMETER)) return good;
     good &= is(&at, qg_shifted_value(table, &corners, changes, &error));
     good &= is(&at, error);
-    for (int f = 0; f < table->flow_count; f++) good &= is(&at, qg_shifted_offset(table, &corners, f, changes, &error));
+    for (int f = 0; f < table->flow_count; f++)
+        good &= is(&at, qg_shifted_offset(table, &corners, f, changes, &error));
     for (int f = 0; f < table->flow_count; f++) {
         qg_shifted_offset(table, &corners, f, changes, &error);
         good &= is(&at, error);
@@ -97,7 +98,8 @@ static int row_fits(const qg_table *table, const unsigned char *at, double *chan
 
 /* One moment, and whether the prices are those that stand behind it. */
 static int prices_fit(const qg_table *table, const unsigned char *at, double *changes) {
-    double coordinate[QG_MAX_AXES], tick[QG_MAX_AXES], reference[QG_MAX_AXES], bid[QG_MAX_AXES], ask[QG_MAX_AXES];
+    double coordinate[QG_MAX_AXES], tick[QG_MAX_AXES], reference[QG_MAX_AXES], bid[QG_MAX_AXES],
+        ask[QG_MAX_AXES];
     static qg_price prices[QG_MAX_NAMES];
     const char *symbols[QG_MAX_AXES];
     int64_t regime = 0;
@@ -150,7 +152,8 @@ static int vectors_fit(const char *path, const unsigned char *bytes, size_t size
     qg_error error = qg_read(&table, bytes + 64, (size_t)words * 8, QG_CHECK_ALL);
     if (error) printf("%s: %s\n", path, qg_error_name(error));
     for (int64_t i = 0; !error && i < rows; i++)
-        if (!(prices ? prices_fit : row_fits)(&table, bytes + 64 + 8 * (words + i * width), changes) && wrong++ == 0)
+        if (!(prices ? prices_fit : row_fits)(&table, bytes + 64 + 8 * (words + i * width), changes) &&
+            wrong++ == 0)
             printf("%s: row %lld differs\n", path, (long long)i);
     printf("%s: %lld of %lld rows fit\n", path, (long long)(error ? 0 : rows - wrong), (long long)rows);
     return !error && wrong == 0;
@@ -161,7 +164,8 @@ static int is_named(const char *path, qg_error error) {
     const char *slash = strrchr(path, '/'), *stem = slash ? slash + 1 : path;
     size_t length = strcspn(stem, ".");
     if (error == QG_OK)
-        return strncmp(stem, "metadata-json", length) == 0 || strncmp(stem, "metadata-canonical", length) == 0 ||
+        return strncmp(stem, "metadata-json", length) == 0 ||
+               strncmp(stem, "metadata-canonical", length) == 0 ||
                strncmp(stem, "metadata-field", length) == 0;
     return strlen(qg_error_name(error)) == length && memcmp(stem, qg_error_name(error), length) == 0;
 }

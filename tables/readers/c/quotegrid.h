@@ -53,8 +53,9 @@
 extern "C" {
 #endif
 
-/* ---- errors: why a question, an order or a file is refused; the names are those of FORMAT.md ------------- */
+/* ---- errors: why a question, an order or a file is refused; the names are those of FORMAT.md --- */
 
+/* clang-format off */
 #define QG_ERRORS(X)                             \
     X(OK, "ok")                                  \
     X(NOT_A_NUMBER, "not-a-number")              \
@@ -111,6 +112,7 @@ extern "C" {
     X(CONTENT_HASH, "content-hash")              \
     X(BYTES_NOT_ALIGNED, "bytes-not-aligned")    \
     X(FILE_UNREADABLE, "file-unreadable")
+/* clang-format on */
 
 #define QG_AS_ENUM(name, text) QG_##name,
 typedef enum qg_error { QG_ERRORS(QG_AS_ENUM) QG_ERROR_COUNT } qg_error;
@@ -124,7 +126,7 @@ static inline const char *qg_error_name(qg_error error) {
     return names[(unsigned)error < QG_ERROR_COUNT ? error : QG_ERROR_COUNT];
 }
 
-/* ---- the table -------------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 enum {
     QG_MAX_AXES = 8, /* besides the regimes */
@@ -134,6 +136,7 @@ enum {
 };
 
 /* Every tensor by its name, in the order of the file; a trailing number counts axes. */
+/* clang-format off */
 #define QG_EIGHT(X, NAME, name) \
     X(NAME##_0, name "_0") X(NAME##_1, name "_1") X(NAME##_2, name "_2") X(NAME##_3, name "_3") \
     X(NAME##_4, name "_4") X(NAME##_5, name "_5") X(NAME##_6, name "_6") X(NAME##_7, name "_7")
@@ -150,6 +153,7 @@ enum {
     X(VALUE_CURVATURE, "value_curvature") X(OFFSET_CURVATURE, "offset_curvature")                            \
     X(GAIN_CURVATURE, "gain_curvature") X(OFFSET_HOLD, "offset_hold") X(OFFSET_BOUND, "offset_bound")        \
     X(OFFSET_BOUND_PARAMETER, "offset_bound_parameter")
+/* clang-format on */
 
 #define QG_AS_ENUM(NAME, name) QG_T_##NAME,
 typedef enum qg_tensor_id { QG_TENSORS(QG_AS_ENUM) QG_TENSOR_COUNT } qg_tensor_id;
@@ -198,14 +202,16 @@ static inline const char *qg_word(const qg_table *table, qg_tensor_id words, int
     return t->data && row >= 0 && row < t->shape[0] ? (const char *)t->data + 8 * t->shape[1] * row : NULL;
 }
 
-static inline const char *qg_symbol(const qg_table *table, int asset) { return qg_word(table, QG_T_SYMBOL, asset); }
+static inline const char *qg_symbol(const qg_table *table, int asset) {
+    return qg_word(table, QG_T_SYMBOL, asset);
+}
 static inline const char *qg_price_unit(const qg_table *table) { return qg_word(table, QG_T_UNIT, 0); }
 static inline const char *qg_time_unit(const qg_table *table) { return qg_word(table, QG_T_UNIT, 1); }
 static inline const char *qg_flow_name(const qg_table *table, int flow) {
     return qg_word(table, QG_T_FLOW_NAME, flow);
 }
 
-/* The place of a name among words of the table, such as QG_T_REGIME or QG_T_PARAMETER_NAME; -1 if it is not there. */
+/* The place of a name among words of the table, such as QG_T_REGIME or QG_T_PARAMETER_NAME; -1: not there. */
 static inline int qg_place(const qg_table *table, qg_tensor_id words, const char *name) {
     const char *word;
     for (int row = 0; (word = qg_word(table, words, row)) != NULL; row++)
@@ -250,7 +256,7 @@ static inline size_t qg_metadata(const qg_table *table, char *text, size_t room)
     return length;
 }
 
-/* ---- lookup (FORMAT.md §6) --------------------------------------------------------------------------------- */
+/* ---- lookup (FORMAT.md §6) ------------------------------------------------------------------- */
 
 typedef enum qg_between { QG_EXACT, QG_NEAREST, QG_TOWARDS_FLAT, QG_LINEAR } qg_between;
 typedef enum qg_outside { QG_REFUSE, QG_CLAMP } qg_outside;
@@ -307,8 +313,8 @@ static inline int64_t qg_node_below(const qg_axis *axis, double x) {
 }
 
 /* Steps 1 to 3 on one axis: a node, or two with the weights 1 - w and w (w stays -1 for one). */
-static inline qg_error qg_along(const qg_axis *axis, qg_between between, qg_outside outside, double *coordinate,
-                                int64_t *node, double *w, int *clamped) {
+static inline qg_error qg_along(const qg_axis *axis, qg_between between, qg_outside outside,
+                                double *coordinate, int64_t *node, double *w, int *clamped) {
     double x = *coordinate;
     if (!isfinite(x)) return QG_NOT_A_NUMBER;
     if (axis->low - x > axis->snap || x - axis->high > axis->snap) {
@@ -331,17 +337,10 @@ static inline qg_error qg_along(const qg_axis *axis, qg_between between, qg_outs
     *coordinate = x;
     int flatter = fabs(high) < fabs(low), level = fabs(high) == fabs(low);
     switch (between) {
-    case QG_EXACT:
-        return QG_BETWEEN_NODES;
-    case QG_NEAREST:
-        *node = i + (above < below || (above == below && flatter));
-        return QG_OK;
-    case QG_TOWARDS_FLAT:
-        *node = i + (flatter || (level && above < below));
-        return QG_OK;
-    default:
-        *w = below / (high - low);
-        return QG_OK;
+    case QG_EXACT: return QG_BETWEEN_NODES;
+    case QG_NEAREST: *node = i + (above < below || (above == below && flatter)); return QG_OK;
+    case QG_TOWARDS_FLAT: *node = i + (flatter || (level && above < below)); return QG_OK;
+    default: *w = below / (high - low); return QG_OK;
     }
 }
 
@@ -363,9 +362,11 @@ static inline void qg_extend(qg_corners *corners, int64_t node, int64_t stride, 
 }
 
 /* Where a state falls in a table; every other number follows from it. */
-static inline qg_error qg_look_up(const qg_table *table, qg_rules rules, const qg_state *state, qg_corners *corners) {
+static inline qg_error qg_look_up(const qg_table *table, qg_rules rules, const qg_state *state,
+                                  qg_corners *corners) {
     const double *given[4] = {state->time, state->factor, state->parameter, state->inventory};
-    const int counts[4] = {table->time_count, table->factor_count, table->parameter_axis_count, table->asset_count};
+    const int counts[4] = {table->time_count, table->factor_count, table->parameter_axis_count,
+                           table->asset_count};
     for (int kind = 0; kind < 4; kind++)
         if ((given[kind] != NULL) != (counts[kind] > 0)) return QG_WRONG_COORDINATES;
     if ((state->regime != NULL) != (table->regime_count > 0)) return QG_WRONG_COORDINATES;
@@ -381,7 +382,8 @@ static inline qg_error qg_look_up(const qg_table *table, qg_rules rules, const q
             double x = given[kind][i], w;
             int64_t node;
             int clamped = 0;
-            qg_error error = qg_along(axis, kind == 3 ? rules.between : QG_LINEAR, rules.outside, &x, &node, &w, &clamped);
+            qg_error error =
+                qg_along(axis, kind == 3 ? rules.between : QG_LINEAR, rules.outside, &x, &node, &w, &clamped);
             if (error) return error;
             if (clamped) corners->clamped |= 1u << number;
             if (kind == 3) corners->inventory[i] = x;
@@ -409,12 +411,13 @@ static inline double qg_value(const qg_table *table, const qg_corners *corners) 
     return qg_sum(qg_numbers(table, QG_T_VALUE), 1, 0, corners);
 }
 
-/* The offset of a flow from the reference price: bid = reference - offset, ask = reference + offset. NaN: off. */
+/* The offset of a flow: bid = reference price - offset, ask = reference price + offset. NaN: off. */
 static inline double qg_offset(const qg_table *table, const qg_corners *corners, int flow) {
     if (corners->rounded) { /* a fill must not leave the limits from the inventory that was given */
         int asset = qg_flow_asset(table, flow);
         const qg_axis *axis = &table->axis[table->axis_count - table->asset_count + asset];
-        double after = corners->inventory[asset] + (double)(qg_flow_side(table, flow) * qg_flow_size(table, flow));
+        double after =
+            corners->inventory[asset] + (double)(qg_flow_side(table, flow) * qg_flow_size(table, flow));
         if (axis->nodes[0] - after > 1e-9 || after - axis->nodes[axis->count - 1] > 1e-9) return NAN;
     }
     return qg_sum(qg_numbers(table, QG_T_OFFSET), table->flow_count, flow, corners);
@@ -432,11 +435,12 @@ static inline double qg_market_order(const qg_table *table, const qg_corners *co
     return numbers ? qg_sum(numbers, table->asset_count, asset, corners) : NAN;
 }
 
-/* ---- shifts: to first order in changes h of the table's parameters, with an estimate of what that leaves out -- */
+/* ---- shifts: to first order in changes h of the parameters, and what that leaves out ---------- */
 
 /* Σ h_i d_i and (Σ |h_i| sqrt(½|c_i|))² of a number that has `row` to a state. */
-static inline double qg_shift(const qg_table *table, const qg_corners *corners, qg_tensor_id slopes, qg_tensor_id bends,
-                              int64_t row, int64_t column, const double *changes, double *error) {
+static inline double qg_shift(const qg_table *table, const qg_corners *corners, qg_tensor_id slopes,
+                              qg_tensor_id bends, int64_t row, int64_t column, const double *changes,
+                              double *error) {
     double moved = 0.0, left_out = 0.0;
     for (int i = 0; i < table->parameter_count; i++) {
         const double *slope = qg_numbers(table, slopes) + i * table->states * row;
@@ -448,7 +452,7 @@ static inline double qg_shift(const qg_table *table, const qg_corners *corners, 
     return moved;
 }
 
-/* The value after changes of all parameters, one finite number each; NaN where the table has no sensitivities. */
+/* The value after changes of all parameters, one finite number each; NaN without sensitivities. */
 static inline double qg_shifted_value(const qg_table *table, const qg_corners *corners, const double *changes,
                                       double *error) {
     *error = NAN;
@@ -458,8 +462,8 @@ static inline double qg_shifted_value(const qg_table *table, const qg_corners *c
 }
 
 /* An offset after such changes, stopped at its bounds. An error of NaN: nothing is said of it. */
-static inline double qg_shifted_offset(const qg_table *table, const qg_corners *corners, int flow, const double *changes,
-                                       double *error) {
+static inline double qg_shifted_offset(const qg_table *table, const qg_corners *corners, int flow,
+                                       const double *changes, double *error) {
     *error = NAN;
     if (!table->tensor[QG_T_PARAMETER].data) return NAN;
     const double *bound = qg_numbers(table, QG_T_OFFSET_BOUND) + 2 * flow;
@@ -468,8 +472,8 @@ static inline double qg_shifted_offset(const qg_table *table, const qg_corners *
     if (parameter[0] >= 0) low += changes[parameter[0]];
     if (parameter[1] >= 0) high += changes[parameter[1]];
     double moved = qg_offset(table, corners, flow) + qg_shift(table, corners, QG_T_OFFSET_SENSITIVITY,
-                                                              QG_T_OFFSET_CURVATURE, table->flow_count, flow, changes,
-                                                              &left_out);
+                                                              QG_T_OFFSET_CURVATURE, table->flow_count, flow,
+                                                              changes, &left_out);
     int said = low <= moved && moved <= high;
     for (int c = 0; c < corners->count; c++)
         said &= qg_integers(table, QG_T_OFFSET_HOLD)[corners->state[c] * table->flow_count + flow] == 0;
@@ -492,13 +496,14 @@ static inline double qg_shifted_gain(const qg_table *table, const double *change
     return qg_gain(table) + moved;
 }
 
-/* ---- prices, or a refusal (FORMAT.md §9) ------------------------------------------------------------------------ */
+/* ---- prices, or a refusal (FORMAT.md §9) ----------------------------------------------------- */
 
 typedef enum qg_rounding { QG_OUTWARD, QG_INWARD } qg_rounding;
 
 typedef struct qg_guarded_quoter {
     const qg_table *table;
-    qg_rules rules; /* outside: of time, factors and parameters; inventories beyond get the reducing side alone */
+    qg_rules
+        rules; /* outside: of time, factors and parameters; inventories beyond get the reducing side alone */
     qg_rounding rounding;
     int post_only; /* prices never meet the other side of the book */
     double tick[QG_MAX_AXES];
@@ -518,8 +523,9 @@ typedef struct qg_price {
 } qg_price;
 
 /* Load a quoter: symbols and ticks of all assets, in the order of the table. */
-static inline qg_error qg_guard(qg_guarded_quoter *quoter, const qg_table *table, int assets, const char *const *symbols,
-                                const double *ticks, qg_rules rules, qg_rounding rounding, int post_only) {
+static inline qg_error qg_guard(qg_guarded_quoter *quoter, const qg_table *table, int assets,
+                                const char *const *symbols, const double *ticks, qg_rules rules,
+                                qg_rounding rounding, int post_only) {
     if (assets != table->asset_count) return QG_WRONG_SYMBOL;
     quoter->table = table;
     quoter->rules = rules;
@@ -566,7 +572,8 @@ static inline qg_error qg_check_moment(const qg_table *table, const qg_moment *m
 }
 
 /* Inventories inside the box, and for each 1 if it was above, -1 if below, 0 if inside. */
-static inline qg_error qg_within_limits(const qg_table *table, const double *inventory, double *lots, int *beyond) {
+static inline qg_error qg_within_limits(const qg_table *table, const double *inventory, double *lots,
+                                        int *beyond) {
     for (int i = 0; i < table->asset_count; i++) {
         const qg_axis *axis = &table->axis[table->axis_count - table->asset_count + i];
         if (!isfinite(inventory[i])) return QG_NOT_A_NUMBER;
@@ -604,7 +611,8 @@ static inline int64_t qg_in_book(int64_t ticks, int side, double other, double t
     return ticks > (int64_t)limit ? ticks : (int64_t)limit;
 }
 
-static inline qg_error qg_find_prices(const qg_guarded_quoter *quoter, const qg_moment *moment, qg_price *prices) {
+static inline qg_error qg_find_prices(const qg_guarded_quoter *quoter, const qg_moment *moment,
+                                      qg_price *prices) {
     const qg_table *table = quoter->table;
     double lots[QG_MAX_AXES];
     int beyond[QG_MAX_AXES];
@@ -630,7 +638,8 @@ static inline qg_error qg_find_prices(const qg_guarded_quoter *quoter, const qg_
         const double *other = side > 0 ? moment->best_ask : moment->best_bid;
         if (isnan(prices[f].price)) continue;
         if (other)
-            prices[f].ticks = qg_in_book(prices[f].ticks, side, other[asset], quoter->tick[asset], quoter->post_only);
+            prices[f].ticks =
+                qg_in_book(prices[f].ticks, side, other[asset], quoter->tick[asset], quoter->post_only);
         prices[f].price = (double)prices[f].ticks * quoter->tick[asset];
     }
     return QG_OK;
@@ -645,7 +654,7 @@ static inline qg_error qg_prices(const qg_guarded_quoter *quoter, const qg_momen
     return error;
 }
 
-/* ---- SHA-256 (FIPS 180-4) ----------------------------------------------------------------------------------- */
+/* ---- SHA-256 (FIPS 180-4) -------------------------------------------------------------------- */
 
 typedef struct qg_sha256 {
     uint32_t h[8];
@@ -667,8 +676,8 @@ static inline void qg_sha256_block(uint32_t h[8], const unsigned char *block) {
         0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
     uint32_t w[64], a[8];
     for (int t = 0; t < 16; t++)
-        w[t] = (uint32_t)block[4 * t] << 24 | (uint32_t)block[4 * t + 1] << 16 | (uint32_t)block[4 * t + 2] << 8 |
-               block[4 * t + 3];
+        w[t] = (uint32_t)block[4 * t] << 24 | (uint32_t)block[4 * t + 1] << 16 |
+               (uint32_t)block[4 * t + 2] << 8 | block[4 * t + 3];
     for (int t = 16; t < 64; t++) {
         uint32_t s0 = qg_rotate(w[t - 15], 7) ^ qg_rotate(w[t - 15], 18) ^ w[t - 15] >> 3;
         uint32_t s1 = qg_rotate(w[t - 2], 17) ^ qg_rotate(w[t - 2], 19) ^ w[t - 2] >> 10;
@@ -723,7 +732,7 @@ static inline int qg_hash_fits(const unsigned char *bytes, size_t size) {
     return 1;
 }
 
-/* ---- reading the header (FORMAT.md §2) ------------------------------------------------------------------------ */
+/* ---- reading the header (FORMAT.md §2) ------------------------------------------------------- */
 
 typedef struct qg_cursor {
     const char *at, *end;
@@ -803,12 +812,15 @@ static inline qg_error qg_entry(qg_table *table, qg_cursor *cursor, const unsign
     if (!qg_next(cursor, ",\"data_offsets\":[") || !qg_digits(cursor, &begin) || !qg_next(cursor, ",") ||
         !qg_digits(cursor, &behind) || !qg_next(cursor, "]}"))
         return QG_HEADER_FORM;
-    if (dtype_length != 3 || (memcmp(dtype, "F64", 3) != 0 && memcmp(dtype, "I64", 3) != 0)) return QG_TENSOR_DTYPE;
+    if (dtype_length != 3 || (memcmp(dtype, "F64", 3) != 0 && memcmp(dtype, "I64", 3) != 0))
+        return QG_TENSOR_DTYPE;
     if (too_many) return QG_TENSOR_SHAPE;
     if (behind - begin != 8 * numbers) return QG_TENSOR_SIZE;
     if (begin != *end) return QG_TENSOR_OFFSETS;
     if (behind > room) return QG_DATA_TOO_SHORT;
-    while (id < QG_TENSOR_COUNT && (strlen(names[id]) != name_length || memcmp(names[id], name, name_length) != 0)) id++;
+    while (id < QG_TENSOR_COUNT &&
+           (strlen(names[id]) != name_length || memcmp(names[id], name, name_length) != 0))
+        id++;
     if (id == QG_TENSOR_COUNT) return QG_TENSOR_UNKNOWN;
     if (id <= *last) return QG_TENSOR_ORDER;
     qg_tensor *tensor = &table->tensor[id];
@@ -837,7 +849,8 @@ static inline qg_error qg_read_header(qg_table *table) {
     if (!qg_next(&cursor, "1\"")) return QG_FORMAT_VERSION;
     if (!qg_next(&cursor, ",\"content_hash\":\"")) return QG_HEADER_FORM;
     for (int i = 0; i < 64; i++, cursor.at++)
-        if (cursor.at == cursor.end || !((*cursor.at >= '0' && *cursor.at <= '9') || (*cursor.at >= 'a' && *cursor.at <= 'f')))
+        if (cursor.at == cursor.end ||
+            !((*cursor.at >= '0' && *cursor.at <= '9') || (*cursor.at >= 'a' && *cursor.at <= 'f')))
             return QG_HEADER_FORM;
     if (!qg_next(&cursor, "\",\"metadata\":\"") || !qg_metadata_text(table, &cursor)) return QG_HEADER_FORM;
     int last = -1;
@@ -851,7 +864,7 @@ static inline qg_error qg_read_header(qg_table *table) {
     return end == room ? QG_OK : QG_DATA_TOO_LONG;
 }
 
-/* ---- what fits together (FORMAT.md §3) -------------------------------------------------------------------------- */
+/* ---- what fits together (FORMAT.md §3) ------------------------------------------------------- */
 
 /* A tensor that must be there, of this type and number of axes. */
 static inline qg_error qg_need(const qg_table *table, int id, char type, int rank) {
@@ -864,12 +877,16 @@ static inline qg_error qg_may(const qg_table *table, int id, char type, int rank
     return table->tensor[id].data ? qg_need(table, id, type, rank) : QG_OK;
 }
 
-/* Is this UTF-8, shortest form, no surrogates, up to U+10FFFF, without control characters, ended by zeros alone? */
+/* Is this UTF-8 (shortest form, no surrogates) without control characters, ended by zeros alone? */
 static inline int qg_is_word(const unsigned char *text, int64_t width) {
     int64_t i = 0;
     while (i < width && text[i]) {
         unsigned char c = text[i];
-        int more = c < 0x80 ? 0 : c >= 0xc2 && c < 0xe0 ? 1 : c >= 0xe0 && c < 0xf0 ? 2 : c >= 0xf0 && c < 0xf5 ? 3 : -1;
+        int more = c < 0x80                ? 0
+                   : c >= 0xc2 && c < 0xe0 ? 1
+                   : c >= 0xe0 && c < 0xf0 ? 2
+                   : c >= 0xf0 && c < 0xf5 ? 3
+                                           : -1;
         if (more < 0 || c < 32 || i + more >= width) return 0;
         for (int k = 1; k <= more; k++)
             if ((text[i + k] & 0xc0) != 0x80) return 0;
@@ -924,7 +941,8 @@ static inline qg_error qg_add_axis(qg_table *table, int id, int is_inventory) {
     axis->count = tensor->shape[0];
     if (axis->count < 1) return QG_AXIS_ORDER;
     for (int64_t i = 0; i < axis->count; i++)
-        if (!(fabs(axis->nodes[i]) <= 1e300) || (i && !(axis->nodes[i - 1] < axis->nodes[i]))) return QG_AXIS_ORDER;
+        if (!(fabs(axis->nodes[i]) <= 1e300) || (i && !(axis->nodes[i - 1] < axis->nodes[i])))
+            return QG_AXIS_ORDER;
     axis->low = axis->nodes[0];
     axis->high = axis->nodes[axis->count - 1];
     axis->snap = is_inventory ? 1e-9 : qg_times(1e-9, axis->high - axis->low);
@@ -942,10 +960,12 @@ static inline qg_error qg_check_axes(qg_table *table) {
     const int counts[2] = {table->factor_count, table->parameter_axis_count};
     for (int kind = 0; kind < 2; kind++) {
         if (!named[kind]->data && !counts[kind]) continue;
-        if ((error = qg_check_words(table, kind ? QG_T_PARAMETER_AXIS_NAME : QG_T_FACTOR_NAME, !kind, 1))) return error;
+        if ((error = qg_check_words(table, kind ? QG_T_PARAMETER_AXIS_NAME : QG_T_FACTOR_NAME, !kind, 1)))
+            return error;
         if (named[kind]->shape[0] != counts[kind]) return QG_AXIS_COUNT;
     }
-    if (table->time_count + table->factor_count + table->parameter_axis_count + table->asset_count > QG_MAX_AXES)
+    if (table->time_count + table->factor_count + table->parameter_axis_count + table->asset_count >
+        QG_MAX_AXES)
         return QG_AXIS_COUNT;
     if (table->asset_count < 1) return QG_ASSET_COUNT;
     if (table->time_count && (error = qg_add_axis(table, QG_T_TIME, 0))) return error;
@@ -989,7 +1009,8 @@ static inline qg_error qg_check_validity(qg_table *table) {
         (error = qg_may(table, QG_T_PRICE_BOX, 'F', 2)) || (error = qg_may(table, QG_T_START, 'F', 0)) ||
         (error = qg_may(table, QG_T_LIFE, 'F', 0)))
         return error;
-    if (box && (table->tensor[QG_T_BOX].shape[0] != table->axis_count || table->tensor[QG_T_BOX].shape[1] != 2))
+    if (box &&
+        (table->tensor[QG_T_BOX].shape[0] != table->axis_count || table->tensor[QG_T_BOX].shape[1] != 2))
         return QG_TABLE_SHAPE;
     for (int i = 0; box && i < table->axis_count; i++) {
         qg_axis *axis = &table->axis[i];
@@ -997,8 +1018,8 @@ static inline qg_error qg_check_validity(qg_table *table) {
         if (!(axis->low <= low && low <= high && high <= axis->high)) return QG_BOX_FORM;
         axis->low = low;
         axis->high = high;
-        if (i >= table->axis_count - table->asset_count && (axis->nodes[qg_node_below(axis, low)] != low ||
-                                                            axis->nodes[qg_node_below(axis, high)] != high))
+        if (i >= table->axis_count - table->asset_count &&
+            (axis->nodes[qg_node_below(axis, low)] != low || axis->nodes[qg_node_below(axis, high)] != high))
             return QG_BOX_FORM;
     }
     if (price && table->tensor[QG_T_REFERENCE].shape[0] != table->asset_count) return QG_TABLE_SHAPE;
@@ -1009,7 +1030,8 @@ static inline qg_error qg_check_validity(qg_table *table) {
         if (price && !isfinite(price[i])) return QG_REFERENCE_PRICE;
         if (!prices) continue;
         double low = prices[2 * i], high = prices[2 * i + 1], middle = price ? price[i] : low;
-        if (!(-DBL_MAX <= low && low <= middle && middle <= high && high <= DBL_MAX)) return QG_REFERENCE_PRICE;
+        if (!(-DBL_MAX <= low && low <= middle && middle <= high && high <= DBL_MAX))
+            return QG_REFERENCE_PRICE;
     }
     if ((life && !start) || (start && !isfinite(*start)) || (life && !(*life > 0.0 && *life <= DBL_MAX)))
         return QG_LIFE_TIME;
@@ -1041,8 +1063,8 @@ static inline qg_error qg_check_flows(qg_table *table) {
 }
 
 /* Has a tensor the shape [before?, states, after?]; -1 for a size that is not there. */
-static inline qg_error qg_check_shape(const qg_table *table, int id, char type, const int64_t *lattice, int rank,
-                                      int64_t before, int64_t after) {
+static inline qg_error qg_check_shape(const qg_table *table, int id, char type, const int64_t *lattice,
+                                      int rank, int64_t before, int64_t after) {
     const qg_tensor *tensor = &table->tensor[id];
     if (!tensor->data) return QG_TENSOR_MISSING;
     if (tensor->type != type) return QG_TENSOR_TYPE;
@@ -1068,7 +1090,8 @@ static inline qg_error qg_check_arrays(qg_table *table) {
     if ((error = qg_check_shape(table, QG_T_VALUE, 'F', lattice, rank, -1, -1))) return error;
     if ((error = qg_check_shape(table, QG_T_OFFSET, 'F', lattice, rank, -1, flows))) return error;
     for (int id = QG_T_HEDGE_RATE; id <= QG_T_MARKET_ORDER; id++)
-        if (table->tensor[id].data && (error = qg_check_shape(table, id, 'F', lattice, rank, -1, assets))) return error;
+        if (table->tensor[id].data && (error = qg_check_shape(table, id, 'F', lattice, rank, -1, assets)))
+            return error;
     if ((error = qg_may(table, QG_T_GAIN, 'F', 0))) return error;
     int64_t stride = 1; /* the product is that of value's shape, which the file holds */
     for (int i = table->axis_count - 1; i >= 0; i--) {
@@ -1089,13 +1112,15 @@ static inline qg_error qg_check_arrays(qg_table *table) {
     if ((error = qg_need(table, QG_T_PARAMETER, 'F', 1))) return error;
     if ((error = qg_check_words(table, QG_T_PARAMETER_NAME, 0, 1))) return error;
     count = table->tensor[QG_T_PARAMETER].shape[0];
-    if (count > QG_MAX_NAMES || table->tensor[QG_T_PARAMETER_NAME].shape[0] != count) return QG_PARAMETER_COUNT;
+    if (count > QG_MAX_NAMES || table->tensor[QG_T_PARAMETER_NAME].shape[0] != count)
+        return QG_PARAMETER_COUNT;
     table->parameter_count = (int)count;
     for (int id = QG_T_VALUE_SENSITIVITY; id <= QG_T_GAIN_CURVATURE; id++) {
         int of = (id - QG_T_VALUE_SENSITIVITY) % 3; /* value, offset, gain; then their curvatures */
         if (of == 2 && !gain && table->tensor[id].data) return QG_TENSOR_MISSING;
         if (of == 2 && !gain) continue;
-        if ((error = qg_check_shape(table, id, 'F', lattice, of == 2 ? 0 : rank, count, of == 1 ? flows : -1)))
+        if ((error =
+                 qg_check_shape(table, id, 'F', lattice, of == 2 ? 0 : rank, count, of == 1 ? flows : -1)))
             return error;
     }
     if ((error = qg_check_shape(table, QG_T_OFFSET_HOLD, 'I', lattice, rank, -1, flows))) return error;
@@ -1148,8 +1173,9 @@ static inline qg_error qg_read(qg_table *table, const void *bytes, size_t size, 
     table->bytes = (const unsigned char *)bytes;
     table->size = size;
     if ((uintptr_t)bytes % 8) return QG_BYTES_NOT_ALIGNED;
-    if ((error = qg_read_header(table)) || (error = qg_check_axes(table)) || (error = qg_check_assets(table)) ||
-        (error = qg_check_validity(table)) || (error = qg_check_flows(table)) || (error = qg_check_arrays(table)))
+    if ((error = qg_read_header(table)) || (error = qg_check_axes(table)) ||
+        (error = qg_check_assets(table)) || (error = qg_check_validity(table)) ||
+        (error = qg_check_flows(table)) || (error = qg_check_arrays(table)))
         return error;
     if (check == QG_CHECK_HEADER) return QG_OK;
     if ((error = qg_check_numbers(table))) return error;
@@ -1160,7 +1186,7 @@ static inline qg_error qg_read(qg_table *table, const void *bytes, size_t size, 
 }
 #endif
 
-/* ---- mapping a file (POSIX) ---------------------------------------------------------------------------------------- */
+/* ---- mapping a file (POSIX) ------------------------------------------------------------------ */
 
 #ifdef QUOTEGRID_POSIX
 #include <fcntl.h>
