@@ -355,6 +355,56 @@ def test_mutated_files_are_refused_as_python_refuses_them(library: Library) -> N
     assert (taken > 20, same > 100, looked > 100) == (True, True, True), (taken, same, looked)
 
 
+COVERED = "-D warnings -C passes=sancov-module -C llvm-args=-sanitizer-coverage-level=3 "
+COVERED += "-C llvm-args=-sanitizer-coverage-trace-pc"
+
+
+@pytest.fixture(scope="module")
+def both_readers(cargo: Cargo, target: Path) -> Path:
+    """The hostile files for C, which ask the Rust reader as well and are led by its branches."""
+    if shutil.which("gcc") is None:
+        pytest.skip("no gcc here to build the C reader with")
+    folder = target / "covered"
+    cargo(
+        *("rustc", "--offline", "--locked", "--lib", "--crate-type", "staticlib", "--features", "c-abi"),
+        *("--target-dir", folder),
+        flags=COVERED,
+    )
+    program, source = folder / "hostile_inputs", TESTS / "hostile_inputs_rust.c"
+    strict = ["gcc", "-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-pedantic"]
+    libraries = [folder / "debug" / "libquotegrid.a", "-lm", "-lpthread", "-ldl"]
+    done = run(Path(strict[0]), *strict[1:], f"-I{READER.parent / 'c'}", source, *libraries, "-o", program)
+    assert done.returncode == 0, done.stderr
+    return program
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Good files of all shapes."""
+    folder = tmp_path_factory.mktemp("seeds")
+    for name, table in conformance_tables():
+        (folder / f"{name}.safetensors").write_bytes(safetensors_bytes(table))
+    return sorted(folder.iterdir())
+
+
+def check_mutated_files(program: Path, seeds: list[Path], inputs: int, seed: int) -> None:
+    done = run(program, "fuzz", inputs, seed, "-", *seeds)
+    assert done.returncode == 0, done.stderr
+    tried, accepted, kept, branches = map(int, re.findall(r"\d+", done.stdout))
+    assert tried == inputs
+    assert (accepted > inputs // 200, kept > 50, branches > 500) == (True, True, True), done.stdout
+
+
+def test_mutated_files_are_read_as_in_c(both_readers: Path, seeds: list[Path]) -> None:
+    """The same refusals, answers and prices, to the last bit, of whatever gets through the header."""
+    check_mutated_files(both_readers, seeds, 20_000, 3)
+
+
+@pytest.mark.deep
+def test_ten_million_mutated_files_are_read_as_in_c(both_readers: Path, seeds: list[Path]) -> None:
+    check_mutated_files(both_readers, seeds, 10_000_000, 4)
+
+
 def test_units_and_documentation(cargo: Cargo) -> None:
     assert "test result: ok" in cargo("test", "--offline", "--locked")
 
