@@ -1,6 +1,6 @@
 """What is asked beside the problem: which table to hand over, and how to compute it. Neither is hashed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
@@ -99,7 +99,7 @@ def _nodes(values: Any) -> tuple[float, ...]:
 
 
 _NODES_SCHEMA = (("type", "array"), ("minItems", 2), ("items", _NODE.limits.json_schema("number")))
-ParameterNodes: TypeAlias = Annotated[FrozenTable[tuple[float, ...]], TableOf(_path, _nodes, _NODES_SCHEMA)]
+ParameterNodes: TypeAlias = Annotated[Mapping[str, Sequence[float]], TableOf(_path, _nodes, _NODES_SCHEMA)]
 
 
 class TableRequest(Block):

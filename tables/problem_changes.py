@@ -32,7 +32,7 @@ def with_numbers(problem_json: str, numbers: Mapping[str, float]) -> str:
     for path, number in numbers.items():
         parts = path.split(".")
         try:
-            found = _set(_start(problem, parts), parts, float(number))
+            found = _set(_start(problem, parts), parts, float(number) + 0.0)  # one zero
         except (AttributeError, IndexError, KeyError, TypeError):  # no problem at all
             found = False
         if not found:

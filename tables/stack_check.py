@@ -42,7 +42,8 @@ def stack_checks(table: PolicyTable, checks: Checks, proved: list[Proved]) -> It
         check = _of_all_points(of_name, len(found))
         # the hash of the stored problem itself has a check before these
         yield check._replace(name="hashes of points") if name == "problem hash" else check
-    yield _between(table)
+    if table.lookup_error is not None:
+        yield _between(table, table.lookup_error["offset"])
 
 
 def _of_all_points(found: Sequence[tuple[TablePoint, Check]], count: int) -> Check:
@@ -85,9 +86,7 @@ def _claims(table: PolicyTable, found: Sequence[TablePoint]) -> Check:
     return judged(name, True, f"{len(found)} problems, {paths}: the table claims what the worst claims", "")
 
 
-def _between(table: PolicyTable) -> Check:
-    assert table.lookup_error is not None
-    offset = table.lookup_error["offset"]
+def _between(table: PolicyTable, offset: float) -> Check:
     return Check(
         "lookup between points",
         "not applicable",

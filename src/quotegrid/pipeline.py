@@ -207,7 +207,7 @@ def _entry(path: Path, solution: Solution) -> dict[str, Any]:
         "status": str(solution.status),
         "message": " ".join([solution.status.sentence, *solution.notes]),
         "hash": solution.problem_hash,
-        "gain": solution.gain,
+        "gain": None if solution.gain is None or not np.isfinite(solution.gain) else solution.gain,
         "certificate": solution.certificate,
     }
 
