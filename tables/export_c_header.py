@@ -1,6 +1,6 @@
 """A table as a C header: arrays of numbers for programs that can read no file, C99 and C++.
 
-    qg_<symbols>_offset[(time · inventories + inventory) · flows + flow]     row-major, as in FORMAT.md §3
+    quotes_<symbols>_offset[(time · inventories + inventory) · flows + flow]     row-major, as in FORMAT.md §3
 
 Numbers are decimal, with as many digits as bring back every bit; an offset that is off is NAN. The header
 holds numbers and no rules: how to look up between nodes says FORMAT.md, and the C reader does it. What a
@@ -24,7 +24,7 @@ class TooLargeError(ValueError):
 
 
 def c_header(table: PolicyTable) -> str:
-    """The text of the header; names begin with `qg_` and the symbols.
+    """The text of the header; names begin with `quotes_` and the symbols.
 
     Raises:
         TooLargeError: the table has more than a million numbers.
@@ -39,7 +39,7 @@ def c_header(table: PolicyTable) -> str:
 
 
 def _lines(table: PolicyTable) -> Iterator[str]:
-    prefix = "qg_" + "_".join(map(_identifier, table.symbols))
+    prefix = "quotes_" + "_".join(map(_identifier, table.symbols))
     guard = f"{prefix.upper()}_H"
     yield f"/* Quotes for {_comment(', '.join(table.symbols))}: a policy table of quotegrid as constants."
     yield f"   content hash {table.content_hash}"

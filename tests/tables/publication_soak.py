@@ -1,6 +1,6 @@
 """Readers at full speed while tables are swapped and publishers killed: a program of its own, without JAX.
 
-    python tests/tables/publication_soak.py SWAPS
+    python tests/tables/publication_soak.py SWAPS [C READER]
 
 Table k holds the number k in every cell, so a lookup that mixes two generations shows. Generation n holds
 table n mod 8, so a reader knows which number belongs to the generation it says it holds. Publishers are
@@ -13,6 +13,7 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -107,11 +108,11 @@ def read_for_ever(folder: Path, pipe: int) -> None:
         seen["lookups"] += 1
 
 
-def soak(swaps: int, seed: int = 1) -> dict[str, Any]:
-    """Run it in a new folder; what was seen, all readers together."""
+def soak(swaps: int, c_reader: str | None = None, seed: int = 1) -> dict[str, Any]:
+    """Run it in a new folder; what was seen, all readers together, and what a program in C saw."""
     chance = random.Random(seed)
     tables = [table(number) for number in range(TABLES)]
-    kills, started = 0, time.monotonic()
+    kills, started, seen_in_c = 0, time.monotonic(), None
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with publisher(folder) as at_work:
@@ -124,6 +125,7 @@ def soak(swaps: int, seed: int = 1) -> dict[str, Any]:
                 read_for_ever(folder, send)
             os.close(send)
             readers.append((process, receive))
+        in_c = None if c_reader is None else _start_program(c_reader, folder)
         publishers = [_start(folder, tables, chance) for _ in range(PUBLISHERS)]
         while (live := _live(folder)) < swaps:
             time.sleep(chance.uniform(0.0, 0.1))
@@ -141,6 +143,10 @@ def soak(swaps: int, seed: int = 1) -> dict[str, Any]:
             with os.fdopen(receive) as pipe:
                 text = pipe.read() if _ended(process) else "null"
             seen.append(json.loads(text))
+        if in_c is not None:
+            in_c.terminate()
+            said, complaints = in_c.communicate()
+            seen_in_c = json.loads(said) if in_c.returncode == 0 else complaints
         with publisher(folder) as at_work:  # what is left can be published to
             at_work.publish(tables[0])
         files = sorted(os.listdir(folder))
@@ -151,9 +157,15 @@ def soak(swaps: int, seed: int = 1) -> dict[str, Any]:
         "lookups": sum(each["lookups"] for each in seen if each),
         "swaps seen": [each["swaps"] for each in seen if each],
         "wrong": [wrong for each in seen if each for wrong in each["wrong"]][:20],
+        "in C": seen_in_c,
         "files left": len(files),
         "seconds": round(time.monotonic() - started, 1),
     }
+
+
+def _start_program(program: str, folder: Path) -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    return subprocess.Popen([program, str(folder)], stdout=pipe, stderr=pipe, text=True)
 
 
 def _start(folder: Path, tables: list[PolicyTable], chance: random.Random) -> int:
@@ -176,7 +188,9 @@ def _ended(process: int) -> bool:
 
 
 if __name__ == "__main__":
-    result = soak(int(sys.argv[1]))
+    result = soak(int(sys.argv[1]), *sys.argv[2:3])
     print(json.dumps(result, indent=1))
     good = not result["wrong"] and result["readers that ended well"] == READERS
+    if len(sys.argv) > 2:
+        good = good and isinstance(result["in C"], dict) and result["in C"]["wrong"] == 0
     sys.exit(0 if good else 1)

@@ -157,7 +157,7 @@ def test_words_cannot_leave_their_place_in_a_header(table_by_hand) -> None:
     flows = [Flow('a" ?? \\ ü', "bid", 1, 0), Flow("a\u00e4", "ask", 1, 0), Flow("a", "ask", 1, 0)]
     offset = np.zeros((9, 3))
     text = c_header(table_by_hand(symbols=("X* Y",), price_unit="*/ int x;", flows=flows, offset=offset))
-    assert text.count("*/") == 3 and "?? int x?" in text and text.isascii() and "#ifndef QG_X_Y_H" in text
+    assert text.count("*/") == 3 and "?? int x?" in text and text.isascii() and "#ifndef QUOTES_X_Y_H" in text
     assert r'{"a\042 \077\077 \134 \303\274/bid", "a\303\244/ask", "a/ask"}' in text
     for name in ("flow_a_bid = 0", "flow_a_ask_1 = 1", "flow_a_ask_2 = 2"):
         assert name in text
