@@ -188,7 +188,7 @@ def _ended(process: int) -> bool:
 
 
 if __name__ == "__main__":
-    result = soak(int(sys.argv[1]), *sys.argv[2:3])
+    result = soak(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None)
     print(json.dumps(result, indent=1))
     good = not result["wrong"] and result["readers that ended well"] == READERS
     if len(sys.argv) > 2:
