@@ -674,7 +674,7 @@ static inline void qg_sha256_block(uint32_t h[8], const unsigned char *block) {
         0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
         0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
         0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
-    uint32_t w[64], a[8];
+    uint32_t w[64];
     for (int t = 0; t < 16; t++)
         w[t] = (uint32_t)block[4 * t] << 24 | (uint32_t)block[4 * t + 1] << 16 |
                (uint32_t)block[4 * t + 2] << 8 | block[4 * t + 3];
@@ -683,17 +683,17 @@ static inline void qg_sha256_block(uint32_t h[8], const unsigned char *block) {
         uint32_t s1 = qg_rotate(w[t - 2], 17) ^ qg_rotate(w[t - 2], 19) ^ w[t - 2] >> 10;
         w[t] = w[t - 16] + s0 + w[t - 7] + s1;
     }
-    memcpy(a, h, sizeof a);
+    uint32_t a = h[0], b = h[1], c = h[2], d = h[3], e = h[4], f = h[5], g = h[6], i = h[7];
     for (int t = 0; t < 64; t++) {
-        uint32_t s1 = qg_rotate(a[4], 6) ^ qg_rotate(a[4], 11) ^ qg_rotate(a[4], 25);
-        uint32_t t1 = a[7] + s1 + ((a[4] & a[5]) ^ (~a[4] & a[6])) + k[t] + w[t];
-        uint32_t s0 = qg_rotate(a[0], 2) ^ qg_rotate(a[0], 13) ^ qg_rotate(a[0], 22);
-        uint32_t t2 = s0 + ((a[0] & a[1]) ^ (a[0] & a[2]) ^ (a[1] & a[2]));
-        memmove(a + 1, a, 7 * sizeof a[0]);
-        a[4] += t1;
-        a[0] = t1 + t2;
+        uint32_t s1 = qg_rotate(e, 6) ^ qg_rotate(e, 11) ^ qg_rotate(e, 25);
+        uint32_t t1 = i + s1 + ((e & f) ^ (~e & g)) + k[t] + w[t];
+        uint32_t s0 = qg_rotate(a, 2) ^ qg_rotate(a, 13) ^ qg_rotate(a, 22);
+        uint32_t t2 = s0 + ((a & b) ^ (a & c) ^ (b & c));
+        i = g, g = f, f = e, e = d + t1;
+        d = c, c = b, b = a, a = t1 + t2;
     }
-    for (int i = 0; i < 8; i++) h[i] += a[i];
+    h[0] += a, h[1] += b, h[2] += c, h[3] += d;
+    h[4] += e, h[5] += f, h[6] += g, h[7] += i;
 }
 
 static inline void qg_sha256_add(qg_sha256 *sha, const void *data, size_t size) {
