@@ -25,7 +25,7 @@ from quotegrid.tables.policy_table import NamedAxis, PolicyTable, canonical_numb
 from quotegrid.tables.problem_changes import with_numbers
 from quotegrid.tables.solution_protocol import Numbers, SolutionProtocol
 
-_CLAIMS = ("level", "value_error", "gain_interval", "quote_error", "uncertain_ticks", "regret")
+_CLAIMS = ("value_error", "gain_interval", "quote_error", "uncertain_ticks", "regret")
 _OWN = ("problem_hash", "gain", "residual", "lookup_error")
 
 
@@ -107,7 +107,8 @@ def points(table: PolicyTable) -> Iterator[TablePoint]:
     for place, claim in zip(places, claims, strict=True):
         numbers, found = numbers_at(table, place), slice_at(table, place)
         own = {name: claim[name] for name in _OWN}
-        certificate = {"level": table.certificate["level"], **{name: claim[name] for name in _CLAIMS[1:]}}
+        certificate = {name: table.certificate.get(name, "") for name in ("level", "statement")}
+        certificate |= {name: claim[name] for name in _CLAIMS}
         try:
             yield TablePoint(numbers, replace(found, **own, certificate=certificate))
         except (TypeError, ValueError) as error:
@@ -163,7 +164,7 @@ def _claims_of_points(table: PolicyTable) -> list[dict[str, Any]]:
     """What the certificate says of each point, its fields there but not yet checked."""
     count = int(np.prod([len(axis.nodes) for axis in table.parameter_axes]))
     claims = table.certificate.get("points")
-    wanted = {*_OWN, *_CLAIMS[1:]}
+    wanted = {*_OWN, *_CLAIMS}
     if not isinstance(claims, list) or len(claims) != count:
         seen = f"{len(claims)} of" if isinstance(claims, list) else "none of"
         raise StackError(f"the certificate says what holds at {seen} the {count} points")
@@ -191,7 +192,7 @@ def _certificate(nodes: Sequence[PolicyTable]) -> dict[str, Any]:
         "points": [
             {
                 **{name: getattr(each, name) for name in _OWN},
-                **{name: claim[name] for name in _CLAIMS[1:]},
+                **{name: claim[name] for name in _CLAIMS},
             }
             for each, claim in zip(nodes, claims, strict=True)
         ],

@@ -101,7 +101,7 @@ def test_its_points_are_ordinary_tables() -> None:
     assert there.problem_json == '{"horizon":{"kind":"finite"},"price":{"drift":1.0,"volatility":4.0}}'
     assert (there.problem_hash, there.residual, there.parameter_axes) == ("0" * 64, 4.0, ())
     assert there.lookup_error == {"offset": 0.5, "value": 1.0}
-    own = {name: part for name, part in solution(4.0, 1.0).certificate.items() if name != "statement"}
+    own = solution(4.0, 1.0).certificate | {"statement": table.certificate["statement"]}
     assert there.certificate == own
     np.testing.assert_array_equal(there.value, solution(4.0, 1.0).value)
     assert middle_point(table).numbers == {"price.volatility": 2.0, "price.drift": 1.0}
