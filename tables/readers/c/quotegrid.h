@@ -169,9 +169,10 @@ typedef struct qg_tensor {
 typedef struct qg_axis {
     const double *nodes; /* strictly increasing */
     int64_t count;
-    int64_t stride;   /* states from one node to the next */
-    double low, high; /* the validity box */
-    double snap;      /* a coordinate so close to a node is the node */
+    int64_t stride;        /* states from one node to the next */
+    double low, high;      /* the validity box */
+    double snap;           /* a coordinate so close to a node is the node */
+    double nodes_per_unit; /* were they evenly spread */
 } qg_axis;
 
 typedef struct qg_table {
@@ -299,8 +300,13 @@ static inline double qg_times(double a, double b) {
     return product;
 }
 
-/* The last node that is not above x, or 0. */
+/* The last node that is not above x, or 0: guessed, as if the nodes were evenly spread, or else searched for. */
 static inline int64_t qg_node_below(const qg_axis *axis, double x) {
+    double guess = (x - axis->nodes[0]) * axis->nodes_per_unit;
+    if (guess >= 0.0 && guess < (double)(axis->count - 1)) {
+        int64_t i = (int64_t)guess;
+        if (axis->nodes[i] <= x && x < axis->nodes[i + 1]) return i;
+    }
     int64_t low = 0, high = axis->count;
     while (high - low > 1) {
         int64_t middle = low + (high - low) / 2;
@@ -945,6 +951,7 @@ static inline qg_error qg_add_axis(qg_table *table, int id, int is_inventory) {
             return QG_AXIS_ORDER;
     axis->low = axis->nodes[0];
     axis->high = axis->nodes[axis->count - 1];
+    axis->nodes_per_unit = axis->count > 1 ? (double)(axis->count - 1) / (axis->high - axis->low) : 0.0;
     axis->snap = is_inventory ? 1e-9 : qg_times(1e-9, axis->high - axis->low);
     return QG_OK;
 }
