@@ -3,10 +3,10 @@
     pip install nautilus_trader numpy && pip install --no-deps quotegrid
     python docs/consumers/nautilus_strategy.py live/eth      a backtest on made-up quotes
 
-At every quote of the market the strategy looks for a new table, asks the guarded quoter for prices, and moves
-its two orders where they changed; on a refusal it pulls them. It trades one lot a side and shows how the pieces
-fit together: it is no trading system. Run with nautilus_trader 1.221 on made-up quotes, as `main` does; never
-against an exchange.
+At every quote of the market the strategy looks for a new table, asks the guarded quoter for prices, and
+moves its two orders where they changed; on a refusal it pulls them. It trades one lot a side and shows how
+the pieces fit together: it is no trading system. Run with nautilus_trader 1.221 on made-up quotes, as `main`
+does; never against an exchange.
 """
 
 import math
