@@ -125,6 +125,14 @@ def test_all_points_of_a_finite_horizon_have_the_same_times(finite: qg.PolicyTab
     assert stated["offset"] > in_time > 0.0  # that in time, and the one along the parameter on top
 
 
+def test_the_lookup_error_in_time_is_that_of_the_stored_times() -> None:
+    table = solved(FINITE + ONE.replace("times = 9", "times = [0.0, 15.0, 20.0]"))
+    assert table.times is not None and table.times.tolist() == [0.0, 15.0, 20.0]
+    found = verify_table(table)  # finds the values in the middle of the intervals by its own scheme
+    assert found.passed, str(found)
+    assert {check.name: check.outcome for check in found.checks}["lookup between times"] == "pass"
+
+
 def test_both_containers_and_the_dataset(
     ergodic: qg.PolicyTable, finite: qg.PolicyTable, tmp_path: Path
 ) -> None:
