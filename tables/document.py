@@ -150,7 +150,7 @@ def _accuracy(table: PolicyTable) -> Iterator[str]:
         )
     if table.lookup_error is not None:
         yield (
-            f"Between stored times linear lookup adds at most {table.lookup_error['offset']:.2g} {price} "
+            f"Between the nodes linear lookup adds at most {table.lookup_error['offset']:.2g} {price} "
             "to quotes and "
             f"{table.lookup_error['value']:.2g} {money} to values, as measured by the solver."
         )
