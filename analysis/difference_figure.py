@@ -24,36 +24,31 @@ def difference_figure(found: Difference) -> Figure:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(10.5, 5.0), dpi=150)
         quotes, moves = figure.subplots(1, 2)
-        _draw_quotes(quotes, found)
+        _draw_quotes(quotes, found, axes)
         _draw_moves(moves, found, axes)
         figure.suptitle(_headline(found), x=0.01, ha="left", fontsize=12, color=INK)
     return figure
 
 
-def _draw_quotes(axes: Axes, found: Difference) -> None:
-    pair = quote_pairs(found.new)[0]
+def _draw_quotes(panel: Axes, found: Difference, axes: tuple[NamedAxis, ...]) -> None:
+    pair, lots, shown = quote_pairs(found.new)[0], axes[-1].nodes, _shown(found.new, axes)
     for table, name, line, width in ((found.old, "old", "--", 1.1), (found.new, "new", "-", 1.7)):
-        offset = table.offset[_shown(table)]
-        axes.plot(
-            table.inventories[0], pair.ask_offset(offset), line, color=ASK, lw=width, label=f"ask, {name}"
-        )
-        axes.plot(
-            table.inventories[0], -pair.bid_offset(offset), line, color=BID, lw=width, label=f"bid, {name}"
-        )
-    axes.axhline(0.0, color=INK, linewidth=0.9)
-    axes.legend(loc="upper right", ncols=2)
-    when = "" if found.new.times is None else f" at t = {found.new.times[0]:g} {found.new.time_unit}"
-    axes.set_title(f"Quotes of {pair.name} over inventory{when}")
-    axes.set_xlabel(f"inventory ({inventory_unit(found.new)})")
-    axes.set_ylabel(f"quote minus {reference(found.new)} ({found.new.price_unit})")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    axes.margins(y=0.18)
+        offset = on_axes(table, table.offset, axes)[shown]
+        panel.plot(lots, pair.ask_offset(offset), line, color=ASK, lw=width, label=f"ask, {name}")
+        panel.plot(lots, -pair.bid_offset(offset), line, color=BID, lw=width, label=f"bid, {name}")
+    panel.axhline(0.0, color=INK, linewidth=0.9)
+    panel.legend(loc="upper right", ncols=2)
+    panel.set_title(f"Quotes of {pair.name} over inventory{_where(found.new, axes)}")
+    panel.set_xlabel(f"inventory ({inventory_unit(found.new)})")
+    panel.set_ylabel(f"quote minus {reference(found.new)} ({found.new.price_unit})")
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    panel.margins(y=0.18)
 
 
 def _draw_moves(panel: Axes, found: Difference, axes: tuple[NamedAxis, ...]) -> None:
     """The change of each flow, with a band over what is not on the page."""
     change = on_axes(found.new, found.new.offset, axes) - on_axes(found.old, found.old.offset, axes)
-    lots, shown = axes[-1].nodes, _shown(found.new)
+    lots, shown = axes[-1].nodes, _shown(found.new, axes)
     flows = [(number, flow) for number, flow in enumerate(found.new.flows)]
     for number, flow in flows:
         colour = BID if flow.side == "bid" else ASK
@@ -77,12 +72,24 @@ def _draw_moves(panel: Axes, found: Difference, axes: tuple[NamedAxis, ...]) -> 
     panel.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
 
 
-def _shown(table: PolicyTable) -> tuple[int, ...]:
+def _shown(table: PolicyTable, axes: tuple[NamedAxis, ...]) -> tuple[int, ...]:
     """The place on all axes but the inventory of what is drawn: start, first regime, middle of factors."""
-    middle = [0 if axis.name == "time" else axis.nodes.size // 2 for axis in table.axes[:-1]]
+    middle = [_place(table, number, axis) for number, axis in enumerate(axes[:-1])]
     if table.regime_axis is not None:
         middle.insert(table.regime_axis, 0)
     return tuple(middle)
+
+
+def _place(table: PolicyTable, number: int, axis: NamedAxis) -> int:
+    return 0 if number == 0 and table.times is not None else axis.nodes.size // 2
+
+
+def _where(table: PolicyTable, axes: tuple[NamedAxis, ...]) -> str:
+    """The state that is drawn, in words."""
+    words = [f"{axis.name} {axis.nodes[_place(table, n, axis)]:.4g}" for n, axis in enumerate(axes[:-1])]
+    if table.regimes:
+        words.append(table.regimes[0])
+    return f"\nat {', '.join(words)}" if words else ""
 
 
 def _over(table: PolicyTable) -> str:
