@@ -86,9 +86,9 @@ fn axis(view: View, id: Id) -> Result<Axis, FileError> {
     let nodes = view.numbers(id);
     hold(nodes.len() > 0 && nodes.iter().all(|x| x.abs() <= LARGEST_NODE), AxisOrder)?;
     hold((1..nodes.len()).all(|i| nodes.at(i - 1) < nodes.at(i)), AxisOrder)?;
-    let (low, high) = (nodes.at(0), nodes.at(nodes.len() - 1));
-    let snap = if id >= Id::Inventory0 { SNAP } else { SNAP * (high - low) };
-    Ok(Axis { id, count: nodes.len(), stride: 0, low, high, snap })
+    let (first, last) = (nodes.at(0), nodes.at(nodes.len() - 1));
+    let snap = if id >= Id::Inventory0 { SNAP } else { SNAP * (last - first) };
+    Ok(Axis { id, count: nodes.len(), stride: 0, first, last, low: first, high: last, snap })
 }
 
 fn check_axes(layout: &mut Layout, file: &[u8]) -> Checked {

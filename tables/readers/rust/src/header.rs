@@ -92,7 +92,7 @@ pub(crate) fn read_header(file: &[u8]) -> Result<Header, FileError> {
     }
     let end = 8 + length as usize; // at most 1e8 + 8
     let Some(text) = file.get(8..end) else { return Err(FileError::HeaderTooLong) };
-    if end % 64 != 0 {
+    if !end.is_multiple_of(64) {
         return Err(FileError::DataAlignment);
     }
     let mut cursor = Cursor { text };

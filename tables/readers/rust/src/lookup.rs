@@ -9,6 +9,8 @@
 //! and a number of the table is the sum over the corners, products of weights times the number there. Every
 //! operation is one rounding, in the order written here: Rust neither fuses nor reorders them.
 
+use core::hint::select_unpredictable;
+
 use crate::refusals::Refusal;
 use crate::table::{Axis, Table, View, MAX_AXES};
 use crate::tensors::{Id, Numbers};
@@ -66,7 +68,8 @@ pub struct State<'a> {
 #[derive(Clone, Debug)]
 pub struct Corners {
     count: usize,
-    states: [usize; MOST_CORNERS],
+    base: usize,                   // states up to the first corner
+    states: [usize; MOST_CORNERS], // from there on
     weights: [f64; MOST_CORNERS],
     clamped: u32,
     rounded: bool, // nearest or towards_flat: limits are those of the inventory below
@@ -77,6 +80,7 @@ impl Corners {
     pub const fn new() -> Corners {
         Corners {
             count: 0,
+            base: 0,
             states: [0; MOST_CORNERS],
             weights: [0.0; MOST_CORNERS],
             clamped: 0,
@@ -89,15 +93,12 @@ impl Corners {
     #[inline]
     fn extend(&mut self, along: Along, stride: usize) {
         match along {
-            Along::Node(node) => {
-                for state in &mut self.states[..self.count] {
-                    *state += node * stride;
-                }
-            }
+            Along::Node(node) => self.base += node * stride,
             Along::Between(node, w) => {
+                self.base += node * stride;
                 for c in (0..self.count).rev() {
                     // backwards: corner c becomes 2c and 2c + 1
-                    let (state, weight) = (self.states[c] + node * stride, self.weights[c]);
+                    let (state, weight) = (self.states[c], self.weights[c]);
                     self.states[2 * c] = state;
                     self.weights[2 * c] = weight * (1.0 - w);
                     self.states[2 * c + 1] = state + stride;
@@ -108,20 +109,21 @@ impl Corners {
         }
     }
 
-    pub(crate) fn states(&self) -> &[usize] {
-        &self.states[..self.count]
+    pub(crate) fn states(&self) -> impl Iterator<Item = usize> + '_ {
+        self.states[..self.count].iter().map(|state| self.base + state)
     }
 
     /// Σ weight · number; a state has `row` numbers, of which this is number `column`.
     #[inline]
     pub(crate) fn sum(&self, numbers: Numbers, row: usize, column: usize) -> f64 {
-        let first = numbers.at(self.states[0] * row + column);
+        let base = self.base * row + column;
+        let first = numbers.at(base);
         if self.count == 1 {
             return first;
         }
         let mut total = self.weights[0] * first;
         for (state, weight) in self.states[1..self.count].iter().zip(&self.weights[1..self.count]) {
-            total += weight * numbers.at(state * row + column);
+            total += weight * numbers.at(base + state * row);
         }
         total
     }
@@ -142,14 +144,11 @@ enum Along {
 /// The last node that is not above x, or 0.
 #[inline]
 fn node_below(nodes: Numbers, count: usize, x: f64) -> usize {
-    let (mut low, mut high) = (0, count);
-    while high - low > 1 {
-        let middle = low + (high - low) / 2;
-        if nodes.at(middle) <= x {
-            low = middle;
-        } else {
-            high = middle;
-        }
+    let (mut low, mut left) = (0, count);
+    while left > 1 {
+        let half = left / 2;
+        low += select_unpredictable(nodes.at(low + half) <= x, half, 0); // no branch to mispredict
+        left -= half;
     }
     low
 }
@@ -198,6 +197,7 @@ pub struct Quote<'a> {
 
 impl<B: AsRef<[u8]>> Table<B> {
     /// Where a state falls in the table; every number follows from it. Allocates nothing.
+    #[inline]
     pub fn look_up<'a>(
         &'a self,
         rules: Rules,
@@ -215,6 +215,7 @@ impl<B: AsRef<[u8]>> Table<B> {
             return Err(Refusal::WrongCoordinates);
         }
         corners.count = 1;
+        corners.base = 0;
         corners.states[0] = 0;
         corners.weights[0] = 1.0;
         corners.clamped = 0;
@@ -273,9 +274,8 @@ impl Quote<'_> {
             let asset = view.integers(Id::FlowAsset).at(flow) as usize;
             let fill = view.integers(Id::FlowSide).at(flow) * view.integers(Id::FlowSize).at(flow);
             let axis = layout.inventory_axis(asset);
-            let nodes = view.numbers(axis.id);
             let after = self.corners.inventory[asset] + fill as f64;
-            if nodes.at(0) - after > LOTS || after - nodes.at(axis.count - 1) > LOTS {
+            if axis.first - after > LOTS || after - axis.last > LOTS {
                 return f64::NAN;
             }
         }

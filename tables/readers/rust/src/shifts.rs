@@ -59,7 +59,7 @@ impl Shift<'_> {
         let after = before + moved;
         let (low, high) = (self.bound(2 * flow), self.bound(2 * flow + 1));
         let hold = view.integers(Id::OffsetHold);
-        let free = self.quote.corners.states().iter().all(|state| hold.at(state * flows + flow) == 0);
+        let free = self.quote.corners.states().all(|state| hold.at(state * flows + flow) == 0);
         let error = (free && low <= after && after <= high).then_some(error);
         let raised = if after < low { low } else { after };
         Some(Estimate { number: if raised > high { high } else { raised }, error })

@@ -208,7 +208,9 @@ pub(crate) struct Axis {
     pub id: Id,
     pub count: usize,  // nodes
     pub stride: usize, // states from one node to the next
-    pub low: f64,      // the validity box
+    pub first: f64,    // node
+    pub last: f64,
+    pub low: f64, // the validity box
     pub high: f64,
     pub snap: f64, // a coordinate so close to a node is the node
 }
@@ -218,6 +220,7 @@ pub(crate) struct Axis {
 pub(crate) struct Layout {
     pub metadata: (usize, usize),
     pub tensors: [Option<Tensor>; Id::COUNT],
+    pub spans: [(usize, usize); Id::COUNT], // from, to: of their numbers in the file
     pub axes: [Axis; MAX_AXES],
     pub times: usize, // 1 where there is an axis of time
     pub factors: usize,
@@ -233,10 +236,12 @@ pub(crate) struct Layout {
 impl Layout {
     /// Tensors as the header has them; the rest is found by `checks`.
     pub fn new(header: Header) -> Layout {
-        let none = Axis { id: Id::Time, count: 0, stride: 0, low: 0.0, high: 0.0, snap: 0.0 };
+        let none =
+            Axis { id: Id::Time, count: 0, stride: 0, first: 0.0, last: 0.0, low: 0.0, high: 0.0, snap: 0.0 };
         Layout {
             metadata: header.metadata,
             tensors: header.tensors,
+            spans: header.tensors.map(|tensor| tensor.map_or((0, 0), |tensor| tensor.span())),
             axes: [none; MAX_AXES],
             times: 0,
             factors: 0,
@@ -250,13 +255,14 @@ impl Layout {
         }
     }
 
+    #[inline]
     pub fn axis_count(&self) -> usize {
         self.times + self.factors + self.parameter_axes + self.assets
     }
 
     #[inline]
     pub fn inventory_axis(&self, asset: usize) -> &Axis {
-        &self.axes[self.axis_count() - self.assets + asset]
+        &self.axes[self.times + self.factors + self.parameter_axes + asset]
     }
 }
 
@@ -268,25 +274,26 @@ pub(crate) struct View<'a> {
 }
 
 impl<'a> View<'a> {
+    /// The bytes of a tensor; none where it is absent.
     #[inline]
-    fn data(self, id: Id) -> Option<&'a [u8]> {
-        self.layout.tensors[id as usize].as_ref().map(|tensor| tensor.of(self.file))
+    fn data(self, id: Id) -> &'a [u8] {
+        let (from, to) = self.layout.spans[id as usize];
+        &self.file[from..to]
     }
 
-    #[inline]
-    pub fn optional(self, id: Id) -> Option<Numbers<'a>> {
-        self.data(id).map(Numbers)
-    }
-
-    /// The numbers of a tensor; none where it is absent.
     #[inline]
     pub fn numbers(self, id: Id) -> Numbers<'a> {
-        Numbers(self.data(id).unwrap_or(&[]))
+        Numbers::of(self.data(id))
     }
 
     #[inline]
     pub fn integers(self, id: Id) -> Integers<'a> {
-        Integers(self.data(id).unwrap_or(&[]))
+        Integers::of(self.data(id))
+    }
+
+    #[inline]
+    pub fn optional(self, id: Id) -> Option<Numbers<'a>> {
+        self.layout.tensors[id as usize].is_some().then(|| self.numbers(id))
     }
 
     pub fn words(self, id: Id) -> Words<'a> {
@@ -294,7 +301,7 @@ impl<'a> View<'a> {
             Some(tensor) => 8 * tensor.shape()[1] as usize, // at most 32, by rule 18
             None => 0,
         };
-        Words { bytes: self.data(id).unwrap_or(&[]), width }
+        Words { bytes: self.data(id), width }
     }
 
     pub fn flow(self, place: usize) -> Flow<'a> {

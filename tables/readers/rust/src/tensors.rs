@@ -102,8 +102,8 @@ pub(crate) enum Kind {
 /// What the header says of a tensor, checked against the length of the file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tensor {
-    pub start: usize, // in the file
-    pub bytes: usize,
+    start: usize, // in the file
+    bytes: usize,
     pub kind: Kind,
     rank: usize,
     shape: [u64; MAX_RANK],
@@ -120,52 +120,59 @@ impl Tensor {
         &self.shape[..self.rank]
     }
 
-    pub fn of<'a>(&self, file: &'a [u8]) -> &'a [u8] {
-        &file[self.start..self.start + self.bytes]
+    /// From where to where it stands in the file.
+    pub fn span(&self) -> (usize, usize) {
+        (self.start, self.start + self.bytes)
     }
-}
-
-fn word(bytes: &[u8], place: usize) -> [u8; 8] {
-    *bytes[8 * place..].first_chunk().expect("a number inside its tensor")
 }
 
 /// Doubles, little endian.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Numbers<'a>(pub &'a [u8]);
+pub(crate) struct Numbers<'a>(&'a [[u8; 8]]);
 
 impl<'a> Numbers<'a> {
     #[inline]
+    pub fn of(bytes: &'a [u8]) -> Numbers<'a> {
+        Numbers(bytes.as_chunks().0)
+    }
+
+    #[inline]
     pub fn at(self, place: usize) -> f64 {
-        f64::from_le_bytes(word(self.0, place))
+        f64::from_le_bytes(self.0[place])
     }
 
     pub fn len(self) -> usize {
-        self.0.len() / 8
+        self.0.len()
     }
 
     pub fn iter(self) -> impl Iterator<Item = f64> + 'a {
-        (0..self.len()).map(move |place| self.at(place))
+        self.0.iter().map(|&bytes| f64::from_le_bytes(bytes))
     }
 
     /// Those from this place on.
     #[inline]
     pub fn from(self, place: usize) -> Numbers<'a> {
-        Numbers(&self.0[8 * place..])
+        Numbers(&self.0[place..])
     }
 }
 
 /// 64-bit integers, little endian.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Integers<'a>(pub &'a [u8]);
+pub(crate) struct Integers<'a>(&'a [[u8; 8]]);
 
 impl<'a> Integers<'a> {
     #[inline]
+    pub fn of(bytes: &'a [u8]) -> Integers<'a> {
+        Integers(bytes.as_chunks().0)
+    }
+
+    #[inline]
     pub fn at(self, place: usize) -> i64 {
-        i64::from_le_bytes(word(self.0, place))
+        i64::from_le_bytes(self.0[place])
     }
 
     pub fn iter(self) -> impl Iterator<Item = i64> + 'a {
-        (0..self.0.len() / 8).map(move |place| self.at(place))
+        self.0.iter().map(|&bytes| i64::from_le_bytes(bytes))
     }
 }
 
