@@ -25,6 +25,7 @@ from quotegrid.solver.marching import fastest_scale
 from quotegrid.solver.methods import Choice, same_decay
 from quotegrid.solver.status import Status
 from quotegrid.solver.time_nodes import (
+    CUBIC_MARGIN,
     MOST_PILOT_TIMES,
     calendar_times,
     first_count,
@@ -243,6 +244,6 @@ def _lookup_error(
     slope_after: Float[Array, "state lane"],
     length: Float[Array, " lane"],
 ) -> Float[Array, " lane"]:
-    """The largest of linear interpolation in time between two moments."""
+    """The largest of linear interpolation in time between two moments, by a cubic."""
     off = jnp.stack(off_chord(start, slope, end, slope_after, length[None]))
-    return jnp.max(jnp.max(jnp.abs(off), axis=0), axis=0, initial=0.0)
+    return CUBIC_MARGIN * jnp.max(jnp.max(jnp.abs(off), axis=0), axis=0, initial=0.0)

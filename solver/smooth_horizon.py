@@ -50,6 +50,7 @@ from quotegrid.solver.runge_kutta import (
 from quotegrid.solver.starting_values import asinh_start
 from quotegrid.solver.status import Status
 from quotegrid.solver.time_nodes import (
+    CUBIC_MARGIN,
     MOST_PILOT_TIMES,
     calendar_times,
     first_count,
@@ -272,7 +273,7 @@ def _look(chain: ControlledChain, found: _Found, to_go: np.ndarray) -> _Looked:
     def lookup_error(values: np.ndarray, slopes: np.ndarray) -> float:
         length = np.diff(to_go).reshape((-1,) + (1,) * (values.ndim - 1))
         off = off_chord(values[:-1], slopes[:-1], values[1:], slopes[1:], length)
-        return float(np.max(np.nan_to_num(np.abs(np.stack(off)), nan=0.0), initial=0.0))
+        return CUBIC_MARGIN * float(np.max(np.nan_to_num(np.abs(np.stack(off)), nan=0.0), initial=0.0))
 
     errors = {"offset": lookup_error(offset, offset_slope), "value": lookup_error(value, value_slope)}
     return _Looked(value, value_error + reading, offset, offset_error, errors)

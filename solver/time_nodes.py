@@ -17,6 +17,7 @@ _GEOMETRIC, _EVEN = 96, 32
 MOST_PILOT_TIMES = _GEOMETRIC + _EVEN
 _MOST_TIMES = 20_001  # that a `max_lookup_error` may lead to
 _PER_DECADE = 4
+CUBIC_MARGIN = 1.05  # of the lookup errors that cubics tell (`off_chord`), for what they miss
 _EVEN_SHARE = 0.05  # of the nodes spread evenly, so that no interval is left without
 
 

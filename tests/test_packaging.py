@@ -96,6 +96,7 @@ def test_wheel_holds_the_packages_and_nothing_else(wheel: zipfile.ZipFile) -> No
         for folder in (ROOT / SETUPTOOLS["package-dir"][package],)
         for pattern in patterns
         for file in folder.glob(pattern)
+        if not file.name.startswith(".")  # settings of the sources' own tools
     }
     assert data <= set(names)
     folders = {str(Path(name).parent).replace("/", ".") for name in names if ".dist-info" not in name}

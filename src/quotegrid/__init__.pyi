@@ -8,6 +8,7 @@ from quotegrid.analysis.evaluation_result import Evaluation as Evaluation
 from quotegrid.analysis.explained_quote import ExplainedQuote as ExplainedQuote
 from quotegrid.analysis.explained_quote import explain_quote as explain_quote
 from quotegrid.analysis.figures import policy_figure as policy_figure
+from quotegrid.analysis.losses_figure import losses_figure as losses_figure
 from quotegrid.analysis.policies import Policy as Policy
 from quotegrid.analysis.policies import as_float32 as as_float32
 from quotegrid.analysis.policies import clamped as clamped
@@ -19,10 +20,14 @@ from quotegrid.analysis.policy_faults import PolicyError as PolicyError
 from quotegrid.analysis.preference_choice import InfeasibleTarget as InfeasibleTarget
 from quotegrid.analysis.preference_choice import PreferenceChoice as PreferenceChoice
 from quotegrid.analysis.preference_choice import choose_preference as choose_preference
+from quotegrid.analysis.preference_frontier import preference_frontier as preference_frontier
 from quotegrid.analysis.sensitivities import Sensitivities as Sensitivities
 from quotegrid.analysis.sensitivities import sensitivities as sensitivities
 from quotegrid.analysis.sensitivity_figure import sensitivity_figure as sensitivity_figure
+from quotegrid.analysis.shift_figure import shift_figure as shift_figure
+from quotegrid.analysis.tick_costs import tick_costs as tick_costs
 from quotegrid.analysis.uncertain_quotes import UncertainQuotes as UncertainQuotes
+from quotegrid.analysis.uncertain_quotes import resolved_errors as resolved_errors
 from quotegrid.analysis.uncertain_quotes import uncertain_quotes as uncertain_quotes
 from quotegrid.analysis.uncertainty_figure import uncertainty_figure as uncertainty_figure
 from quotegrid.models.assets import Asset as Asset

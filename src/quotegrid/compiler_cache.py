@@ -1,4 +1,5 @@
-"""What the command line alone asks of JAX: double precision, and caches of compiled code.
+"""What a program of its own, such as the command line or a notebook, asks of JAX: double precision, and
+caches of compiled code.
 
 They live in the user's cache folder, so a second `solve` of the same kind need not compile again: the
 solver's kernels (`quotegrid.kernel_folder`), and the rest in JAX's compilation cache. JAX keeps only what is
