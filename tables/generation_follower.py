@@ -79,7 +79,8 @@ class GenerationFollower(Generic[Q]):
         self._tried = POINTER
         self._first: PolicyTable | None = None
         self.refusal: Refusal | None = None
-        self._seen, self.held = self._load()
+        self._name, self.held = self._load()
+        self._seen = self._name  # looked at last: it is not looked at twice
         self._first = self.held.table
 
     def refresh(self) -> bool:
@@ -89,9 +90,13 @@ class GenerationFollower(Generic[Q]):
         read.
         """
         try:
-            if live_name(self._folder) == self._seen:
+            name = live_name(self._folder)
+            if name == self._name:  # as ever, or the pointer is back
+                self._seen, self.refusal = name, None
                 return False
-            self._seen, self.held = self._load()
+            if name == self._seen:
+                return False
+            self._name, self.held = self._load()
         except (TableError, QuoteError) as error:
             self._refuse(error.rule, str(error), final=True)
             return False
@@ -100,7 +105,7 @@ class GenerationFollower(Generic[Q]):
                 "unreadable", f"{error.filename or self._folder}: {error.strerror or error}", final=False
             )
             return False
-        self.refusal = None
+        self._seen, self.refusal = self._name, None
         return True
 
     def _load(self) -> tuple[str, Held]:

@@ -10,7 +10,12 @@ import copy
 import hashlib
 import json
 import math
+import os
+import re
+import shutil
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -391,6 +396,45 @@ PROBLEMS: dict[str, Problem] = {
     "finite-ladder": changed(GLFT, flow=_LADDER, horizon=_FINITE, inventory={"max": 5}),
     "finite-tick": changed(GLFT, horizon=_FINITE, flow__tick=0.1),
 }
+
+
+RUST = Path(__file__).resolve().parents[2] / "tables" / "readers" / "rust"
+
+
+@pytest.fixture(scope="session")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where cargo builds: outside of the checkout."""
+    return tmp_path_factory.mktemp("target")
+
+
+@pytest.fixture(scope="session")
+def cargo(target: Path) -> Callable[..., str]:
+    """Runs cargo on the Rust reader, or in a folder, with arithmetic that checks for overflow; skips where
+    there is none.
+    """
+    beside_home = Path.home() / ".cargo" / "bin" / "cargo"
+    program = shutil.which("cargo") or (str(beside_home) if beside_home.exists() else None)
+    if program is None:
+        pytest.skip("no cargo here to build the Rust reader with")
+    path = f"{Path(program).parent}{os.pathsep}{os.environ['PATH']}"
+    settings = {
+        "CARGO_TARGET_DIR": str(target),
+        "CARGO_PROFILE_DEV_OPT_LEVEL": "1",
+        "CARGO_PROFILE_DEV_DEBUG": "0",
+        "CARGO_INCREMENTAL": "0",
+        "PATH": path,
+    }
+
+    def run(command: str, *arguments: object, flags: str = "-D warnings", folder: Path = RUST) -> str:
+        words = [program, command, *map(str, arguments)]
+        environment = {**os.environ, **settings, "RUSTFLAGS": flags}
+        done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
+        if command in ("clippy", "fmt") and re.search(r"no such command|is not installed", done.stderr):
+            pytest.skip(f"no cargo {command} here")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -2,35 +2,27 @@
 
 #define _POSIX_C_SOURCE 200809L
 #define QUOTEGRID_POSIX
-#include <signal.h>
+#include <poll.h>
 #include <stdlib.h>
 
 #include "quotegrid_follow.h"
 
-static volatile sig_atomic_t ended = 0;
-
-static void end(int number) {
-    (void)number;
-    ended = 1;
-}
-
-/* Follows once; says why not, or which generation is held. */
+/* Follows in one step; says which generation is held and why not a newer one. `*made` is NULL before the first step. */
 #ifdef __cplusplus
 extern "C"
 #endif
-int follow_once(const char *folder, qg_verify verify, char *said, size_t room);
-int follow_once(const char *folder, qg_verify verify, char *said, size_t room) {
-    qg_follower follower;
-    memset(&follower, 0, sizeof follower);
-    follower.folder = folder;
-    follower.verify = verify;
-    int taken = qg_follow(&follower);
-    snprintf(said, room, "%s", taken ? follower.name : follower.refusal);
-    qg_unfollow(&follower);
-    return taken;
+void follow(void **made, const char *folder, qg_verify verify, char said[64]);
+void follow(void **made, const char *folder, qg_verify verify, char said[64]) {
+    if (!*made) *made = calloc(1, sizeof(qg_follower));
+    qg_follower *follower = (qg_follower *)*made;
+    follower->folder = folder;
+    follower->verify = verify;
+    qg_follow(follower);
+    long long number = follower->bytes ? strtoll(follower->name + 11, NULL, 10) : 0;
+    snprintf(said, 64, "%lld %s", number, follower->refusal ? follower->refusal : "taken");
 }
 
-/* Looks up at full speed until SIGTERM: every number of generation n must be n mod 8. */
+/* Looks up at full speed until the standard input ends: every number of generation n must be n mod 8. */
 int main(int count, char **words) {
     qg_follower follower;
     qg_rules rules = {QG_EXACT, QG_REFUSE};
@@ -38,8 +30,8 @@ int main(int count, char **words) {
     if (count != 2) return 2;
     memset(&follower, 0, sizeof follower);
     follower.folder = words[1];
-    signal(SIGTERM, end);
-    while (!ended) {
+    struct pollfd input = {0, POLLIN, 0};
+    while (lookups % 64 || poll(&input, 1, 0) == 0) {
         if (qg_follow(&follower)) swaps++;
         if (follower.refusal) {
             fprintf(stderr, "%s\n", follower.refusal);

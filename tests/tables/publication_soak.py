@@ -1,11 +1,12 @@
 """Readers at full speed while tables are swapped and publishers killed: a program of its own, without JAX.
 
-    python tests/tables/publication_soak.py SWAPS [C READER]
+    python tests/tables/publication_soak.py SWAPS [READER…]
 
 Table k holds the number k in every cell, so a lookup that mixes two generations shows. Generation n holds
 table n mod 8, so a reader knows which number belongs to the generation it says it holds. Publishers are
 killed with SIGKILL a random moment after they start, and others take their place, until generation SWAPS is
-there. A rollback is mixed in now and then. Prints one JSON object; exit code 1 if anything was wrong.
+there. A rollback is mixed in now and then. READERs are programs in other languages that take the folder, and
+say what they saw when their standard input ends. Prints one JSON object; exit code 1 if anything was wrong.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -108,11 +110,11 @@ def read_for_ever(folder: Path, pipe: int) -> None:
         seen["lookups"] += 1
 
 
-def soak(swaps: int, c_reader: str | None = None, seed: int = 1) -> dict[str, Any]:
-    """Run it in a new folder; what was seen, all readers together, and what a program in C saw."""
+def soak(swaps: int, programs: Sequence[str] = (), seed: int = 1) -> dict[str, Any]:
+    """Run it in a new folder; what was seen, all readers together, and what each program saw."""
     chance = random.Random(seed)
     tables = [table(number) for number in range(TABLES)]
-    kills, started, seen_in_c = 0, time.monotonic(), None
+    kills, started = 0, time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with publisher(folder) as at_work:
@@ -125,7 +127,7 @@ def soak(swaps: int, c_reader: str | None = None, seed: int = 1) -> dict[str, An
                 read_for_ever(folder, send)
             os.close(send)
             readers.append((process, receive))
-        in_c = None if c_reader is None else _start_program(c_reader, folder)
+        others = [_start_program(program, folder) for program in programs]
         publishers = [_start(folder, tables, chance) for _ in range(PUBLISHERS)]
         while (live := _live(folder)) < swaps:
             time.sleep(chance.uniform(0.0, 0.1))
@@ -143,10 +145,7 @@ def soak(swaps: int, c_reader: str | None = None, seed: int = 1) -> dict[str, An
             with os.fdopen(receive) as pipe:
                 text = pipe.read() if _ended(process) else "null"
             seen.append(json.loads(text))
-        if in_c is not None:
-            in_c.terminate()
-            said, complaints = in_c.communicate()
-            seen_in_c = json.loads(said) if in_c.returncode == 0 else complaints
+        heard = [(other.communicate(), other.returncode) for other in others]
         with publisher(folder) as at_work:  # what is left can be published to
             at_work.publish(tables[0])
         files = sorted(os.listdir(folder))
@@ -157,7 +156,7 @@ def soak(swaps: int, c_reader: str | None = None, seed: int = 1) -> dict[str, An
         "lookups": sum(each["lookups"] for each in seen if each),
         "swaps seen": [each["swaps"] for each in seen if each],
         "wrong": [wrong for each in seen if each for wrong in each["wrong"]][:20],
-        "in C": seen_in_c,
+        "programs": [complaints if code else json.loads(said) for (said, complaints), code in heard],
         "files left": len(files),
         "seconds": round(time.monotonic() - started, 1),
     }
@@ -165,7 +164,7 @@ def soak(swaps: int, c_reader: str | None = None, seed: int = 1) -> dict[str, An
 
 def _start_program(program: str, folder: Path) -> subprocess.Popen[str]:
     pipe = subprocess.PIPE
-    return subprocess.Popen([program, str(folder)], stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen([program, str(folder)], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
 def _start(folder: Path, tables: list[PolicyTable], chance: random.Random) -> int:
@@ -188,9 +187,8 @@ def _ended(process: int) -> bool:
 
 
 if __name__ == "__main__":
-    result = soak(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None)
+    result = soak(int(sys.argv[1]), sys.argv[2:])
     print(json.dumps(result, indent=1))
     good = not result["wrong"] and result["readers that ended well"] == READERS
-    if len(sys.argv) > 2:
-        good = good and isinstance(result["in C"], dict) and result["in C"]["wrong"] == 0
+    good = good and all(isinstance(each, dict) and each["wrong"] == 0 for each in result["programs"])
     sys.exit(0 if good else 1)

@@ -2,7 +2,6 @@
 
 import ctypes
 import math
-import os
 import random
 import re
 import runpy
@@ -36,40 +35,6 @@ REFUSED = sorted((TABLES / "conformance" / "refused").glob("*.safetensors"))
 UNCHECKED = {"metadata-json", "metadata-canonical", "metadata-field"}
 
 Cargo = Callable[..., str]
-
-
-@pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where cargo builds: outside of the checkout."""
-    return tmp_path_factory.mktemp("target")
-
-
-@pytest.fixture(scope="module")
-def cargo(target: Path) -> Cargo:
-    """Runs cargo on the crate, with arithmetic that checks for overflow; skips where there is none."""
-    beside_home = Path.home() / ".cargo" / "bin" / "cargo"
-    program = shutil.which("cargo") or (str(beside_home) if beside_home.exists() else None)
-    if program is None:
-        pytest.skip("no cargo here to build the Rust reader with")
-    path = f"{Path(program).parent}{os.pathsep}{os.environ['PATH']}"
-    settings = {
-        "CARGO_TARGET_DIR": str(target),
-        "CARGO_PROFILE_DEV_OPT_LEVEL": "1",
-        "CARGO_PROFILE_DEV_DEBUG": "0",
-        "CARGO_INCREMENTAL": "0",
-        "PATH": path,
-    }
-
-    def run(command: str, *arguments: object, flags: str = "-D warnings", **more: str) -> str:
-        words = [program, command, *map(str, arguments)]
-        environment = {**os.environ, **settings, "RUSTFLAGS": flags, **more}
-        done = subprocess.run(words, cwd=READER, env=environment, capture_output=True, text=True)
-        if command in ("clippy", "fmt") and re.search(r"no such command|is not installed", done.stderr):
-            pytest.skip(f"no cargo {command} here")
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -147,6 +147,10 @@ static inline int qg_follow(qg_follower *follower) {
             follower->refusal = "unreadable";
             return 0;
         }
+        if (follower->bytes && strcmp(name, follower->name) == 0) { /* as ever, or the pointer is back */
+            strcpy(follower->seen, name);
+            follower->refusal = NULL;
+        }
         if (strcmp(name, follower->seen) == 0) return 0;
         const char *wrong = qg_take(follower, name);
         /* deleted while it was opened, or before its signature was: the pointer has moved on */

@@ -23,12 +23,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A `GuardedQuoter` turns a moment into prices on ticks, behind the guards of FORMAT.md §9.
+//! A `GuardedQuoter` turns a moment into prices on ticks, behind the guards of FORMAT.md §9. A `Follower` takes what is
+//! published into a folder (PUBLISHING.md) while others quote from what it held.
 //!
-//! What cannot be answered is refused by a name of FORMAT.md: `FileError` for files, `Refusal` for questions.
+//! What cannot be answered is refused by a name of FORMAT.md: `FileError` for files, `Refusal` for questions,
+//! `SignatureError` for signatures.
 //! Panics are left for numbers of flows and assets that the table does not have.
 //!
-//! Features: `std` (the default) adds files (`Table::load`, `Table::map`); `c-abi` adds functions for other languages. Without `std`
+//! Features: `std` (the default) adds files (`Table::load`, `Table::map`, `Follower`); `c-abi` adds functions for other languages. Without `std`
 //! the crate needs `core` alone.
 
 #![no_std]
@@ -45,6 +47,8 @@ extern crate std;
 #[allow(unsafe_code)] // pointers from other languages
 mod c_abi;
 mod checks;
+#[cfg(feature = "std")]
+mod follow;
 mod header;
 mod lookup;
 #[cfg(feature = "std")]
@@ -54,17 +58,21 @@ mod prices;
 mod refusals;
 mod sha256;
 mod shifts;
+mod signatures;
 mod square_root;
 mod table;
 mod tensors;
 
+#[cfg(feature = "std")]
+pub use follow::{FollowError, Follower, Generation, Verify};
 pub use lookup::{Between, Corners, Outside, Quote, Rules, State};
 #[cfg(feature = "std")]
 pub use mapping::LoadError;
 #[cfg(all(feature = "std", unix, target_pointer_width = "64"))]
 pub use mapping::Mapping;
 pub use prices::{GuardedQuoter, Market, Moment, Price, Rounding};
-pub use refusals::{FileError, Refusal};
+pub use refusals::{FileError, Refusal, SignatureError};
 pub use shifts::{Estimate, Shift};
+pub use signatures::{SignedBytes, Verdict};
 pub use table::{Check, Flow, Metadata, Table, MAX_AXES};
 pub use tensors::Words;

@@ -51,15 +51,17 @@ pub use mapped::Mapping;
 
 #[cfg(all(unix, target_pointer_width = "64"))]
 mod mapped {
+    use std::boxed::Box;
     use std::ffi::{c_int, c_void};
     use std::fs::File;
     use std::os::fd::AsRawFd;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
     use std::ptr::NonNull;
     use std::{io, slice};
 
     use super::LoadError;
-    use crate::refusals::FileError;
+    use crate::follow::{FollowError, Follower, Load, Verify};
+    use crate::refusals::{FileError, Refusal};
     use crate::table::{Check, Table};
 
     // `std` links the C library on every Unix. The constants are those of Linux, macOS and the BSDs.
@@ -133,6 +135,24 @@ mod mapped {
             // SAFETY: promised by the caller.
             let mapping = unsafe { Mapping::of(path.as_ref())? };
             Ok(Table::read(mapping, check)?)
+        }
+    }
+
+    impl<Q> Follower<Mapping, Q> {
+        /// Like `Follower::new`, with tables that are mapped instead of copied.
+        ///
+        /// # Safety
+        ///
+        /// See `Table::map`, of every generation. On a network file system, where another machine may delete what is
+        /// mapped, use `Follower::new`.
+        pub unsafe fn map(
+            folder: impl Into<PathBuf>,
+            verify: Option<Box<Verify>>,
+            make: impl FnMut(Table<Mapping>) -> Result<Q, Refusal> + Send + 'static,
+        ) -> Result<Follower<Mapping, Q>, FollowError> {
+            // SAFETY: promised by the caller.
+            let load: Load<Mapping> = |path| unsafe { Table::map(path, Check::All) };
+            Follower::begin(folder.into(), verify, load, Box::new(make))
         }
     }
 }

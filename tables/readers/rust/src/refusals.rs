@@ -93,6 +93,16 @@ named! {
     }
 }
 
+named! {
+    /// Why a signature is not accepted (PUBLISHING.md).
+    SignatureError {
+        SignatureMissing "signature-missing",
+        SignatureForm "signature-form",
+        SignatureKey "signature-key",
+        SignatureWrong "signature-wrong",
+    }
+}
+
 impl Refusal {
     /// Its number in FORMAT.md, from 1.
     pub const fn number(self) -> i64 {
