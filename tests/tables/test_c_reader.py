@@ -5,14 +5,12 @@ import shutil
 import struct
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from quotegrid.tables.conformance_tables import conformance_tables
 from quotegrid.tables.conformance_vectors import vectors_file
 from quotegrid.tables.lookup import REFUSALS
-from quotegrid.tables.policy_table import PolicyTable
 from quotegrid.tables.quoter import Quoter
 from quotegrid.tables.safetensors_file import write_safetensors
 from quotegrid.tables.table_parts import ORDER
@@ -120,25 +118,3 @@ def test_cmake_builds_the_example_which_quotes_as_python_does(tmp_path: Path, so
     assert (name, float(number), unit) == ("book/ask", ask, "USD")
     done = subprocess.run([tmp_path / "example", path, "5", "1.5"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, "refused: outside-box\n")
-
-
-def test_the_quick_start_quotes_as_python_does(tmp_path: Path, solve_tiny, change, problems) -> None:
-    """The program and the lines of Python on the page of the readers, as they stand there."""
-    page = (TABLES / "readers" / "README.md").read_text(encoding="utf-8")
-    (program,) = re.findall(r"```c\n(.*?)```", page, re.S)
-    (python,) = re.findall(r"```python\n(.*?)```", page, re.S)
-    table = PolicyTable.from_solution(solve_tiny(change(problems["glft"], market__symbol="ETH-PERP")))
-    write_safetensors(table, tmp_path / "eth.safetensors")
-    (tmp_path / "quick_start.c").write_text(program, encoding="utf-8")
-    built = compiled(BUILDS["c99"], tmp_path / "quick_start.c", tmp_path / "quick_start")
-    done = subprocess.run([built], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
-    found: dict[str, Any] = {}
-    exec(python.replace('"eth.safetensors"', repr(str(tmp_path / "eth.safetensors"))), found)
-    lines = [
-        f"{label.replace('/', ' ')} {price.ticks} ticks"
-        for label, price in found["prices"].items()
-        if price is not None
-    ]
-    assert done.stdout.splitlines() == lines
-    assert len(lines) == 2
