@@ -73,9 +73,12 @@ def nearest_times(times: np.ndarray, fractions: tuple[float, ...]) -> np.ndarray
 
 
 def market(table: PolicyTable) -> dict:
-    """The market block of a one-asset table's problem: symbol, lot_size, and what its file gives besides."""
+    """The market block of the first asset of a table's problem: symbol, lot_size, and what its file gives
+    besides; empty where the problem has none.
+    """
     problem = json.loads(table.problem_json)
-    return problem["market"] if "market" in problem else problem["asset"][0]["market"]
+    (first, *_) = problem.get("asset", [problem])
+    return first.get("market", {})
 
 
 def reference(table: PolicyTable) -> str:

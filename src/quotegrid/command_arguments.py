@@ -46,13 +46,13 @@ def numerals(words: str, option: str) -> list[float]:
     return [numeral(word, option) for word in words.split(",")]
 
 
-def named_numbers(words: Sequence[str], option: str) -> dict[str, float]:
-    """The numbers of `PATH=VALUE` words, by path."""
+def named_numbers(words: Sequence[str], option: str, form: str) -> dict[str, float]:
+    """The numbers of words such as `PATH=VALUE`, by path; `form` is how the option writes them."""
     found: dict[str, float] = {}
     for word in words:
         name, equals, value = (part.strip() for part in word.partition("="))
         if not (name and equals):
-            raise typer.BadParameter(f"{word!r}: expected PATH=VALUE", param_hint=option)
+            raise typer.BadParameter(f"{word!r}: expected {form}", param_hint=option)
         if name in found:
             raise typer.BadParameter(f"{name} is given twice", param_hint=option)
         found[name] = float(numeral(value, option))
