@@ -15,6 +15,7 @@ from typing import NamedTuple
 from quotegrid.tables.document_parameters import parameters, unmatched_errors
 from quotegrid.tables.document_sentences import assumptions, weaknesses
 from quotegrid.tables.policy_table import PolicyTable
+from quotegrid.tables.validity import axis_ranges, validity_lines
 from quotegrid.tables.verifier import Verification
 
 GUIDANCE = (
@@ -170,20 +171,12 @@ def _checks(verified: Verification) -> Iterator[str | Bullets | Grid]:
 
 
 def _limits(table: PolicyTable) -> Iterator[str]:
-    for name, nodes in zip(table.inventory_names, table.inventories, strict=True):
-        yield f"{name}: {nodes[0]:g} to {nodes[-1]:g} lots; outside of it the table says nothing."
-    for number, axis in enumerate(table.axes):
-        low, high = (axis.nodes[0], axis.nodes[-1]) if table.box is None else table.box[number]
-        if axis.name not in table.inventory_names:
-            yield f"{axis.name}: {low:g} to {high:g}{f' {table.time_unit}' if axis.name == 'time' else ''}."
-    if table.price_box is not None:
-        for symbol, (low, high) in zip(table.symbols, table.price_box, strict=True):
-            yield f"{symbol}: meant for reference prices from {low:g} to {high:g} {table.price_unit}."
-    if table.start is not None:
-        until = f" for {table.life:g} s" if table.life is not None else ""
-        yield f"May be used from Unix time {table.start:g}{until}."
-    if table.life is None:
-        yield "The table states no life time: when it is too old is for its users to decide."
+    for name, (low, high) in axis_ranges(table).items():
+        if name in table.inventory_names:
+            yield f"{name}: {low:g} to {high:g} lots; outside of it the table says nothing."
+        else:
+            yield f"{name}: {low:g} to {high:g}{f' {table.time_unit}' if name == 'time' else ''}."
+    yield from validity_lines(table)
     yield f"Prices are in {table.price_unit}, times in {table.time_unit}, inventories in lots."
     yield "A flow that is off (NaN) is not to be quoted."
 

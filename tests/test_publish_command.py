@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -174,6 +175,68 @@ def test_signed_tables(table, tmp_path: Path, capsys) -> None:
     assert run(["publish", table(0.5), str(live), *LIMITS, "--sign", f"{desk}.key"]) == BAD_INPUT
     shown = capsys.readouterr()
     assert "its permissions are 0644" in shown.err and secret not in shown.out + shown.err
+
+
+def test_a_table_is_published_with_its_validity(table, tmp_path: Path, capsys) -> None:
+    """Stated before it is signed, in place of what the file says; a later publication may leave it out."""
+    live, desk = tmp_path / "live", tmp_path / "desk"
+    assert run(["keygen", str(desk)]) == DONE
+    words = ["--life", "8h", "--price-box", "2400:3000", "--box", "inventory=-3:2", "--sign", f"{desk}.key"]
+    before = time.time()
+    assert run(["publish", table(0.5), str(live), *LIMITS, *words]) == DONE
+    assert "pass            life" in capsys.readouterr().out
+    current = live / "current.safetensors"
+    found = read_table(current)
+    assert found.start is not None and before - 1 <= found.start <= time.time()
+    assert (found.life, found.start) == (28800.0, float(int(found.start)))
+    assert found.price_box is not None and found.box is not None
+    assert (found.price_box.tolist(), found.box.tolist()) == ([[2400.0, 3000.0]], [[-3.0, 2.0]])
+    assert run(["verify", str(current), "--public-key", f"{desk}.pub"]) == DONE
+    capsys.readouterr()
+    assert run(["show", str(current)]) == DONE
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "box inventory -3 to 2" in shown and "reference prices from 2400 to 3000 USD." in shown
+    words = ["--start", "2026-05-04T10:00+02:00", "--life", "100000d"]
+    assert run(["publish", str(current), str(live), *LIMITS, *words]) == DONE
+    again = read_table(current)
+    assert (again.start, again.life, again.box.tolist()) == (1777881600.0, 8.64e9, [[-3.0, 2.0]])
+    assert run(["publish", table(0.5), str(live), *LIMITS]) == DONE
+    assert read_table(current) == read_table(table(0.5))
+
+
+def test_an_expired_table_is_not_published(table, tmp_path: Path, capsys) -> None:
+    words = ["--start", "1.7e9", "--life", "1d"]
+    assert run(["publish", table(0.5), str(tmp_path / "live"), *LIMITS, *words]) == NO
+    shown = capsys.readouterr().out
+    assert "fail            life" in shown and "expired on 2023-11-15 22:13:20 UTC" in shown
+    assert "not published; nothing is live" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--life", "8"], "'8' is no duration; allowed: a positive number with s, min, h or d, such as 8h"),
+        (["--life", "-8h"], "'-8h' is no duration"),
+        (["--life", "1e999h"], "'1e999h' is no duration"),
+        (["--life", "8e+h"], "'8e+' is not a number"),
+        (["--start", "2026-05-04T10:00"], "'2026-05-04T10:00' is no time with a zone"),
+        (["--start", "noon"], "'noon' is no time with a zone"),
+        (["--start", "nan"], "the start is nan [life-time]"),
+        (["--price-box", "2400"], "'2400': expected LOW:HIGH"),
+        (["--price-box", "2400:x"], "'x' is not a number"),
+        (["--price-box", "3000:2400"], "the price box of X is 3000 to 2400"),
+        (["--price-box", "1:2,3:4"], "2 ranges of prices were given; one is needed for each of X"),
+        (["--box", "inventory"], "'inventory': expected AXIS=LOW:HIGH"),
+        (["--box", "inventory=3"], "'3': expected LOW:HIGH"),
+        (["--box", "time=0:1"], "the table has no axis 'time'; it has inventory"),
+        (["--box", "inventory=-9:2"], "the box holds inventory from -9 to 2; its axis runs from -4 to 4"),
+        (["--box", "inventory=0:1", "--box", "inventory=0:2"], "inventory is given twice"),
+    ],
+)
+def test_a_validity_that_is_none(words: list[str], message: str, table, tmp_path: Path, capsys) -> None:
+    assert run(["publish", table(0.5), str(tmp_path / "live"), *LIMITS, *words]) == BAD_INPUT
+    shown = capsys.readouterr()
+    assert message in shown.err and not (tmp_path / "live").exists(), shown.err
 
 
 def test_tables_are_handed_over_without_jax(table, tmp_path: Path) -> None:

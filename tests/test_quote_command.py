@@ -1,4 +1,4 @@
-"""`quotegrid quote` of tables with regimes, factors and parameters: what the quoter says, in words and JSON."""
+"""`quotegrid quote` of tables with regimes, factors and parameters: what a quoter says, in words and JSON."""
 
 import json
 from pathlib import Path

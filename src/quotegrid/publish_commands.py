@@ -1,12 +1,14 @@
 """The commands that hand tables to those who quote: `publish`, `rollback`, `keygen`."""
 
 import math
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from quotegrid.command_arguments import DONE, NO, TableFile
+from quotegrid.validity_arguments import Box, Life, PriceBox, Start, named_spans, spans, start_and_life
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where quoters follow tables.")]
 Wait = Annotated[float, typer.Option(help="Seconds to wait for another publisher.", min=0.0)]
@@ -24,16 +26,27 @@ def publish(
         typer.Option(help="Largest change of a quote against the live table, price units; or inf.", min=0.0),
     ],
     keep: Annotated[int, typer.Option(help="Generations that stay, the live one among them.", min=2)] = 5,
+    life: Life = None,
+    start: Start = None,
+    price_box: PriceBox = None,
+    box: Box = None,
     sign: Annotated[Path | None, typer.Option(metavar="KEY", help="Sign it with this private key.")] = None,
     wait: Wait = 10.0,
 ) -> int:
-    """Check a table and make it the live one of a folder, in one step. Exit code 1 if a check fails."""
+    """Check a table and make it the live one of a folder, in one step. Exit code 1 if a check fails.
+
+    --life, --start, --price-box and --box say when and where it may be used, in place of what the file says.
+    """
     from quotegrid.table_files import read_table
     from quotegrid.tables.publication_checks import certificate_limit, change_limit
     from quotegrid.tables.publishing import PublishingError, publisher
+    from quotegrid.tables.validity import life_check, with_validity
     from quotegrid.tables.verifier import Verification
     from quotegrid.tables.verifier import verify as verify_file
 
+    begins, lasts = start_and_life(start, life)
+    prices = None if price_box is None else spans(price_box, "--price-box")
+    states = named_spans(box or [], "--box")
     key = None if sign is None else signing_module().PrivateKey(sign)
     before = identity(table)
     verified = verify_file(table)
@@ -44,11 +57,16 @@ def publish(
     found = read_table(table)
     if identity(table) != before:
         raise PublishingError(f"{table} was written again while it was checked; publish it again")
+    found = with_validity(found, begins, lasts, prices, states)
     folder.mkdir(exist_ok=True)
     with publisher(folder, wait) as at_work:
         live = at_work.live
         quoting = None if live is None else live_table(at_work, live, max_quote_change)
-        limits = certificate_limit(found, max_quote_error), change_limit(found, quoting, max_quote_change)
+        limits = (
+            certificate_limit(found, max_quote_error),
+            change_limit(found, quoting, max_quote_change),
+            life_check(found, time.time()),
+        )
         checks = Verification(str(table), (*verified.checks, *limits), verified.proof)
         print(checks)
         if not checks.passed:

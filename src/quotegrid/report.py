@@ -26,6 +26,7 @@ from quotegrid.analysis.quotes import (
 )
 from quotegrid.tables.parameter_stack import middle_point, point_name
 from quotegrid.tables.policy_table import PolicyTable
+from quotegrid.tables.validity import axis_ranges, validity_lines
 
 INVENTORIES_SHOWN, INVENTORIES_OF_LADDER = 9, 5
 FAILURES_SHOWN = 12
@@ -154,6 +155,11 @@ def _facts(table: PolicyTable, written: str | None, seconds: float | None) -> It
     yield "certificate", certificate_text(table.certificate, table.price_unit, money) + at_points
     for note in table.notes:
         yield "note", note
+    if table.box is not None:
+        ranges = (f"{name} {low:.6g} to {high:.6g}" for name, (low, high) in axis_ranges(table).items())
+        yield "box", ", ".join(ranges)
+    if table.price_box is not None or table.start is not None:
+        yield "validity", " ".join(validity_lines(table))
     if seconds is not None:
         yield "time taken", f"{seconds:.2f} s"
     if written is not None:
