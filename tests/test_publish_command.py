@@ -199,6 +199,7 @@ def test_a_table_is_published_with_its_validity(table, tmp_path: Path, capsys) -
     words = ["--start", "2026-05-04T10:00+02:00", "--life", "100000d"]
     assert run(["publish", str(current), str(live), *LIMITS, *words]) == DONE
     again = read_table(current)
+    assert again.box is not None
     assert (again.start, again.life, again.box.tolist()) == (1777881600.0, 8.64e9, [[-3.0, 2.0]])
     assert run(["publish", table(0.5), str(live), *LIMITS]) == DONE
     assert read_table(current) == read_table(table(0.5))

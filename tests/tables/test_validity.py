@@ -1,6 +1,7 @@
 """When and where a table may be used: what was stated is in the file, in words, and in what guards refuse."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,14 +78,15 @@ def test_what_does_not_fit_the_table() -> None:
     with pytest.raises(ValidityError, match="no axis 'alpha'; it has time, inventory_ASSET0"):
         with_validity(table, box={"alpha": (0.0, 1.0)})
     priced = dataclasses.replace(table, reference_prices=(100.0, 5.0))
-    for changes, rule in (
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"prices": [(90.0, 110.0), (6.0, 7.0)]}, "reference-price"),
         ({"box": {"time": (0.5, 2.0)}}, "box-form"),
         ({"box": {"inventory_ASSET0": (-0.5, 1.0)}}, "box-form"),
         ({"life": 60.0}, "life-time"),
         ({"start": 0.0, "life": -1.0}, "life-time"),
         ({"start": float("nan")}, "life-time"),
-    ):
+    ]
+    for changes, rule in cases:
         with pytest.raises(TableError) as caught:
             with_validity(priced, **changes)
         assert caught.value.rule == rule
