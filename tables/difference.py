@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quotegrid.tables.policy_table import NamedAxis, PolicyTable
-from quotegrid.tables.problem_paths import problem_entries
+from quotegrid.tables.table_entries import table_entries
 from quotegrid.tables.table_interface import interface_changes
 
 Numbers = NDArray[np.float64]
@@ -27,7 +27,7 @@ class NotComparableError(ValueError):
 
 
 class ParameterChange(NamedTuple):
-    """One entry of the problem; None where it is not in one of them."""
+    """One entry of the problem; None where it is not in one of them, the nodes where it is an axis."""
 
     path: str
     before: object
@@ -213,7 +213,7 @@ def _flow_move(
 
 
 def _parameter_changes(old: PolicyTable, new: PolicyTable) -> tuple[ParameterChange, ...]:
-    before, after = problem_entries(old.problem_json), problem_entries(new.problem_json)
+    before, after = table_entries(old), table_entries(new)
     paths = [*after, *(path for path in before if path not in after)]
     changes = (ParameterChange(path, before.get(path), after.get(path)) for path in paths)
     return tuple(change for change in changes if change.before != change.after)

@@ -108,7 +108,7 @@ def _purpose(table: PolicyTable) -> Iterator[str]:
         f"{s} in lots of {size:g}" for s, size in zip(table.symbols, table.lot_sizes, strict=True)
     )
     yield (
-        f"The table says, for every inventory{' and time' if table.times is not None else ''}, at which "
+        f"The table says, for every {_states(table)}, at which "
         "distance from the reference "
         f"price a market maker quotes {units}, so that expected profit is best weighed against the risk of "
         "the "
@@ -121,6 +121,14 @@ def _purpose(table: PolicyTable) -> Iterator[str]:
     provenance = problem.get("provenance")
     if isinstance(provenance, dict) and "purpose" in provenance:
         yield f"Purpose stated in the problem: {provenance['purpose']}"
+
+
+def _states(table: PolicyTable) -> str:
+    """What a lookup is told: `inventory and time`, with the names of factors and parameters."""
+    kinds = ("inventory", "time" if table.times is not None else "", "regime" if table.regimes else "")
+    named = (axis.name for axis in (*table.factors, *table.parameter_axes))
+    *words, last = (word for word in (*kinds, *named) if word)
+    return f"{', '.join(words)} and {last}" if words else last
 
 
 def _parameters(table: PolicyTable) -> Iterator[str | Bullets | Grid]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from quotegrid.tables.policy_table import PolicyTable
-from quotegrid.tables.problem_paths import problem_entries
+from quotegrid.tables.table_entries import Nodes, table_entries
 
 # by the end of a path; of an intensity, by its kind and name
 UNITS = {
@@ -63,11 +63,15 @@ def parameters(table: PolicyTable, money: str) -> list[Parameter]:
     problem = json.loads(table.problem_json)
     stated = problem.get("uncertainty", {})
     errors = dict(zip(stated.get("parameters", ()), stated.get("standard_error", ()), strict=False))
-    entries = problem_entries(table.problem_json)
+    entries = table_entries(table)
     found = []
     for path, part in entries.items():
         numbers = part if isinstance(part, list) else [part]
-        if path == "format" or not numbers or not all(type(number) in (int, float) for number in numbers):
+        if (
+            path == "format"
+            or not numbers
+            or not all(type(number) in (int, float, Nodes) for number in numbers)
+        ):
             continue
         own = [
             errors.get(path) if part is not numbers else errors.get(f"{path}.{i}")
@@ -75,6 +79,8 @@ def parameters(table: PolicyTable, money: str) -> list[Parameter]:
         ]
         shown = ", ".join(_with_error(number, error) for number, error in zip(numbers, own, strict=True))
         source = "stated" if not any(own) else "estimated, ± one standard error"
+        if any(isinstance(number, Nodes) for number in numbers):
+            source = "told at each lookup"
         unit = unit_of(path, entries).format(price=table.price_unit, time=table.time_unit, money=money)
         found.append(Parameter(path, shown, unit, source))
     return found
@@ -92,7 +98,7 @@ def unit_of(path: str, entries: dict[str, object]) -> str:
 def unmatched_errors(table: PolicyTable) -> Iterator[str]:
     """Parameters with a stated standard error that are no number of the problem by this very path."""
     problem = json.loads(table.problem_json)
-    entries = problem_entries(table.problem_json)
+    entries = table_entries(table)
     stated = problem.get("uncertainty", {})
     for path, error in zip(stated.get("parameters", ()), stated.get("standard_error", ()), strict=False):
         if path not in entries and path.rpartition(".")[0] not in entries:
@@ -100,4 +106,5 @@ def unmatched_errors(table: PolicyTable) -> Iterator[str]:
 
 
 def _with_error(number: object, error: float | None) -> str:
-    return f"{number:.10g}" if error is None else f"{number:.10g} ± {error:.2g}"
+    shown = str(number) if isinstance(number, Nodes) else f"{number:.10g}"
+    return shown if error is None else f"{shown} ± {error:.2g}"

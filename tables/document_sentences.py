@@ -77,6 +77,11 @@ def assumptions(table: PolicyTable) -> Iterator[str]:
         yield f"The market is always in one known regime of: {', '.join(table.regimes)}."
     for axis in table.factors:
         yield f"The factor {axis.name} is observed without error at every moment."
+    for axis in table.parameter_axes:
+        yield (
+            f"{axis.name} is told at each lookup, and taken to stay what it is then: that it may move is "
+            "not weighed."
+        )
 
 
 def weaknesses(table: PolicyTable) -> Iterator[str]:

@@ -328,3 +328,27 @@ def test_the_commands(
         == "problem.safetensors"
     )
     assert qg.read_table(tmp_path / "problem.safetensors") == qg.read_table(table)
+
+
+def test_a_table_over_parameters_is_published(ergodic, finite, tmp_path: Path, capsys) -> None:
+    """Verified point by point, compared with the live one, rolled back; its page shows the axes."""
+    limits = ["--max-quote-error", "0.1", "--max-quote-change", "0.2"]
+    for name, table in (("ergodic", ergodic), ("finite", finite)):
+        path, live = str(tmp_path / f"{name}.safetensors"), tmp_path / name
+        qg.write_table(table, path)
+        assert run(["publish", path, str(live), *limits]) == 0
+        assert "pass            certified quotes       level A" in capsys.readouterr().out
+        words = ["--life", "8h", "--box", "price.volatility=0.45:0.6"]
+        assert run(["publish", path, str(live), *limits, *words]) == 0
+        assert "pass            change of quotes" in capsys.readouterr().out
+    current = str(tmp_path / "ergodic" / "current.safetensors")
+    at = ["--parameter", "flow.book/bid.intensity.A=0.7", "--parameter"]
+    assert run(["quote", current, "--inventory", "1", *at, "price.volatility=0.47"]) == 0
+    assert run(["quote", current, "--inventory", "1", *at, "price.volatility=0.65"]) == 2
+    assert "price.volatility 0.65 is outside" in capsys.readouterr().err
+    assert run(["document", current, "-o", str(tmp_path / "page.md")]) == 0
+    page = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "| price.volatility | 0.4, 0.5, 0.7 (axis) | USD per √s | told at each lookup |" in page
+    assert "for every inventory, price.volatility and flow.book/bid.intensity.A, at which" in page
+    assert run(["rollback", str(tmp_path / "ergodic")]) == 0
+    assert qg.read_table(current) == ergodic
