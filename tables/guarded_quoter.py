@@ -14,7 +14,7 @@ which, and no price.
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import NamedTuple
 
 from quotegrid.tables.lookup import SNAP, Market, QuoteError
@@ -25,6 +25,8 @@ from quotegrid.tables.safetensors_file import read_safetensors
 ROUNDING = ("outward", "inward")
 
 ON_TICK = 1e-6  # ticks; a price so close to a tick is on it
+EARLIEST, LATEST = 1e8, 1e11  # Unix seconds: of 1973 and 5138; milliseconds of today are beyond
+NO_UNIX_TIME = "; is `now` in Unix seconds, not in milliseconds or the time of the table?"
 MOST_TICKS = 2.0**50  # beyond, a double no longer tells ticks apart well enough
 
 
@@ -76,13 +78,19 @@ class GuardedQuoter:
         between: str = "exact",
         outside: str = "refuse",
     ) -> None:
+        if isinstance(symbols, str):
+            raise QuoteError(
+                f"symbols={symbols!r} is one word; give a list, such as [{symbols!r}]", "wrong-symbol"
+            )
         if tuple(symbols) != table.symbols:
             raise QuoteError(
-                f"symbols {', '.join(symbols)}: this table is for {', '.join(table.symbols)}", "wrong-symbol"
+                f"symbols {', '.join(symbols) or 'none'}: this table is for {', '.join(table.symbols)}",
+                "wrong-symbol",
             )
-        if len(ticks) != len(table.symbols) or not all(0 < tick < math.inf for tick in ticks):
+        tick_of_each = isinstance(ticks, Sized) and len(ticks) == len(table.symbols)
+        if not tick_of_each or not all(0 < tick < math.inf for tick in ticks):
             raise QuoteError(
-                f"ticks {tuple(ticks)!r}: give one positive number of {table.price_unit} for each of "
+                f"ticks {ticks!r}: give one positive number of {table.price_unit} for each of "
                 f"{', '.join(table.symbols)}",
                 "wrong-tick",
             )
@@ -175,13 +183,14 @@ class GuardedQuoter:
             raise QuoteError(f"now {now!r} is not a finite number", "not-a-number")
         if now < start:
             raise QuoteError(
-                f"now is {start - now:.6g} s before the table may be used (Unix second {start:.12g})",
+                f"now is {start - now:.6g} s before the table may be used (Unix second {start:.12g})"
+                f"{NO_UNIX_TIME if now < EARLIEST else ''}",
                 "too-early",
             )
         if life is not None and now - start > life:
             raise QuoteError(
                 f"the table expired {now - start - life:.6g} s ago: its life is {life:.6g} s; publish a new "
-                "one",
+                f"one{NO_UNIX_TIME if now > LATEST else ''}",
                 "expired",
             )
 

@@ -335,7 +335,7 @@ class Lookup:
             raise QuoteError(f"this table needs a regime, one of {', '.join(known)}", "wrong-coordinates")
         if isinstance(regime, str) and regime in known:
             return known.index(regime)
-        if isinstance(regime, str | bool) or not 0 <= regime < len(known):
+        if isinstance(regime, str | bool) or not 0 <= regime < len(known) or regime != int(regime):
             raise QuoteError(
                 f"regime {regime!r} is unknown; allowed: {', '.join(known)}, or their numbers from 0",
                 "unknown-regime",

@@ -124,6 +124,18 @@ def decode(buffer: memoryview, where: str) -> Contents:
     return Contents(tensors, metadata, opening[1].decode("ascii"))
 
 
+def _looks_like(buffer: memoryview) -> str:
+    """What was given in place of a table, as far as its first bytes tell."""
+    first = bytes(buffer[:64])
+    if first.startswith((b"\x89HDF\r\n\x1a\n", b"CDF")):
+        return "this is a NetCDF file; `quotegrid.read_table` reads an archive that is called so, NAME.nc"
+    if first.startswith(b"PK\x03\x04"):
+        return "this is a ZIP file, such as an .npz, and no table"
+    if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in first):
+        return "this is text; if it is a problem file, `quotegrid solve` makes a table of it"
+    return "no safetensors file"
+
+
 def _header(buffer: memoryview, where: str) -> bytes:
     """The text of the header, padding included."""
     if len(buffer) < 8:
@@ -132,8 +144,8 @@ def _header(buffer: memoryview, where: str) -> bytes:
     if length > MAX_HEADER:
         raise TableError(
             "header-too-large",
-            f"{where}: the header claims {length} bytes, more than the {MAX_HEADER} allowed: no safetensors "
-            "file",
+            f"{where}: the header claims {length} bytes, more than the {MAX_HEADER} allowed: "
+            f"{_looks_like(buffer)}",
         )
     if 8 + length > len(buffer):
         raise TableError(
@@ -160,7 +172,8 @@ def _opening(header: bytes, where: str) -> re.Match[bytes]:
     if not closed or version != b"%d" % VERSION:
         raise TableError(
             "format-version",
-            f"{where}: table format {version!r}; this version of quotegrid reads format {VERSION}",
+            f"{where}: table format {version.decode('ascii', 'replace')!r}; this version of quotegrid reads "
+            f"format {VERSION}: use the version that wrote the table, or one that is newer",
         )
     opening = _OPENING.match(header)
     if opening is None:

@@ -116,6 +116,11 @@ def test_publish_refuses_and_changes_nothing(table, tmp_path: Path, table_by_han
     assert run(["publish", table(0.5), str(live)]) == BAD_INPUT
     assert "Missing option '--max-quote-error'" in capsys.readouterr().err
     assert run(["publish", table(0.5), str(live), *LIMITS, "--keep", "1"]) == BAD_INPUT
+    capsys.readouterr()
+    assert run(["publish", table(0.5), str(damaged), *LIMITS]) == BAD_INPUT
+    assert f"{damaged} is a file; name the folder that quoters follow" in capsys.readouterr().err
+    assert run(["quote", str(live), "--inventory", "1"]) == BAD_INPUT
+    assert f"the live one is {live / 'current.safetensors'}" in capsys.readouterr().err
 
 
 def test_a_damaged_live_table_can_be_replaced(table, tmp_path: Path, capsys) -> None:

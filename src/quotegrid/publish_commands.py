@@ -58,6 +58,8 @@ def publish(
     if identity(table) != before:
         raise PublishingError(f"{table} was written again while it was checked; publish it again")
     found = with_validity(found, begins, lasts, prices, states)
+    if folder.exists() and not folder.is_dir():
+        raise PublishingError(f"{folder} is a file; name the folder that quoters follow")
     folder.mkdir(exist_ok=True)
     with publisher(folder, wait) as at_work:
         live = at_work.live

@@ -17,6 +17,11 @@ class UnknownTableFormatError(ValueError):
 def table_format(path: str | Path) -> str:
     """The suffix of a table's file, which is its format; raises `UnknownTableFormatError`."""
     suffix = Path(path).suffix
+    if Path(path).is_dir():
+        raise UnknownTableFormatError(
+            f"{path} is a folder, not a table; where tables are published, the live one is "
+            f"{Path(path) / 'current.safetensors'}."
+        )
     if suffix not in (RUNTIME, ARCHIVE):
         raise UnknownTableFormatError(
             f"{path}: a table's file ends in {RUNTIME} (the runtime form) or {ARCHIVE} (the NetCDF archive), "
