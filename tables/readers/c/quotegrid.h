@@ -39,15 +39,23 @@
 #if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0
 #error "quotegrid.h needs double arithmetic without excess precision (on x86: -msse2 -mfpmath=sse)"
 #endif
-#if defined(__FAST_MATH__) || defined(_M_FP_FAST) || defined(__ASSOCIATIVE_MATH__) || \
+#if defined(__FAST_MATH__) || defined(_M_FP_FAST) || defined(__ASSOCIATIVE_MATH__) ||                        \
     defined(__RECIPROCAL_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
-#error "quotegrid.h needs IEEE arithmetic: compile without -ffast-math, -Ofast or /fp:fast"
+#error                                                                                                       \
+    "quotegrid.h needs IEEE arithmetic: compile without -ffast-math, -Ofast or /fp:fast"
 #endif
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "quotegrid.h reads little-endian numbers in place and needs a little-endian machine"
 #endif
 #ifdef _MSC_VER
 #pragma fp_contract(off)
+#endif
+
+/* A lookup takes nanoseconds: a call, or numbers that go through memory, would be half of it. */
+#ifdef __GNUC__
+#define QG_INLINE static inline __attribute__((always_inline))
+#else
+#define QG_INLINE static inline
 #endif
 
 #ifdef __cplusplus
@@ -170,10 +178,12 @@ typedef struct qg_tensor {
 typedef struct qg_axis {
     const double *nodes; /* strictly increasing */
     int64_t count;
-    int64_t stride;        /* states from one node to the next */
-    double low, high;      /* the validity box */
-    double snap;           /* a coordinate so close to a node is the node */
-    double nodes_per_unit; /* were they evenly spread */
+    int64_t stride;             /* states from one node to the next */
+    double low, high;           /* the validity box */
+    double snap;                /* a coordinate so close to a node is the node */
+    double first, steps;        /* the first node; how many steps there are from it to the last */
+    double nodes_per_unit;      /* were they evenly spread */
+    double free_low, free_high; /* of an inventory: between them no fill leaves the limits */
 } qg_axis;
 
 typedef struct qg_table {
@@ -188,6 +198,7 @@ typedef struct qg_table {
     int64_t regime_count, regime_stride;
     int64_t states;
     int flow_count, parameter_count;
+    int asked; /* bits QG_GIVES_…: which coordinates a state must have */
 } qg_table;
 
 typedef enum qg_check {
@@ -268,6 +279,14 @@ typedef struct qg_rules {
     qg_outside outside; /* of the validity box */
 } qg_rules;
 
+enum {
+    QG_GIVES_TIME = 1,
+    QG_GIVES_REGIME = 2,
+    QG_GIVES_FACTOR = 4,
+    QG_GIVES_PARAMETER = 8,
+    QG_GIVES_INVENTORY = 16
+};
+
 /* One coordinate for each axis of the table; NULL for what the table does not have. */
 typedef struct qg_state {
     const double *time;
@@ -280,15 +299,16 @@ typedef struct qg_state {
 /* Where a state falls: what all numbers of the table are looked up with. */
 typedef struct qg_corners {
     int count;
-    int64_t state[QG_MAX_CORNERS];
+    int64_t first;                 /* state of the first corner */
+    int64_t state[QG_MAX_CORNERS]; /* of each corner, counted from the first */
     double weight[QG_MAX_CORNERS];
     unsigned clamped;              /* bit i: axis i was outside of the box and moved to its edge */
-    int rounded;                   /* nearest or towards_flat: limits are those of the inventory below */
+    int near_limit;                /* nearest or towards_flat, and a fill may leave the limits */
     double inventory[QG_MAX_AXES]; /* as given, but clamped and snapped to nodes */
 } qg_corners;
 
 /* A product, rounded by itself: the barrier keeps a compiler from fusing it with an addition. */
-static inline double qg_times(double a, double b) {
+QG_INLINE double qg_times(double a, double b) {
     double product = a * b;
 #if defined(__GNUC__) && defined(__x86_64__)
     __asm__("" : "+x"(product));
@@ -301,14 +321,10 @@ static inline double qg_times(double a, double b) {
     return product;
 }
 
-/* The last node that is not above x, or 0: guessed, as if the nodes were evenly spread, or else searched for. */
-static inline int64_t qg_node_below(const qg_axis *axis, double x) {
-    double guess = (x - axis->nodes[0]) * axis->nodes_per_unit;
-    if (guess >= 0.0 && guess < (double)(axis->count - 1)) {
-        int64_t i = (int64_t)guess;
-        if (axis->nodes[i] <= x && x < axis->nodes[i + 1]) return i;
-    }
+/* The last node that is not above x, or 0. */
+static inline int64_t qg_search(const qg_axis *axis, double x) {
     int64_t low = 0, high = axis->count;
+    if (x >= axis->nodes[high - 1]) return high - 1;
     while (high - low > 1) {
         int64_t middle = low + (high - low) / 2;
         if (axis->nodes[middle] <= x)
@@ -319,12 +335,22 @@ static inline int64_t qg_node_below(const qg_axis *axis, double x) {
     return low;
 }
 
+/* The same: guessed, as if the nodes were evenly spread, or else searched for. */
+QG_INLINE int64_t qg_node_below(const qg_axis *axis, double x) {
+    double guess = (x - axis->first) * axis->nodes_per_unit;
+    if (guess >= 0.0 && guess < axis->steps) {
+        int64_t i = (int64_t)guess;
+        if (axis->nodes[i] <= x && x < axis->nodes[i + 1]) return i;
+    }
+    return qg_search(axis, x);
+}
+
 /* Steps 1 to 3 on one axis: a node, or two with the weights 1 - w and w (w stays -1 for one). */
-static inline qg_error qg_along(const qg_axis *axis, qg_between between, qg_outside outside,
-                                double *coordinate, int64_t *node, double *w, int *clamped) {
+QG_INLINE qg_error qg_along(const qg_axis *axis, qg_between between, qg_outside outside, double *coordinate,
+                            int64_t *node, double *w, int *clamped) {
     double x = *coordinate;
-    if (!isfinite(x)) return QG_NOT_A_NUMBER;
-    if (axis->low - x > axis->snap || x - axis->high > axis->snap) {
+    if (!(axis->low - x <= axis->snap && x - axis->high <= axis->snap)) { /* true of NaN as well */
+        if (!isfinite(x)) return QG_NOT_A_NUMBER;
         if (outside == QG_REFUSE) return QG_OUTSIDE_BOX;
         x = x < axis->low ? axis->low : axis->high;
         *clamped = 1;
@@ -342,85 +368,132 @@ static inline qg_error qg_along(const qg_axis *axis, qg_between between, qg_outs
         return QG_OK;
     }
     *coordinate = x;
-    int flatter = fabs(high) < fabs(low), level = fabs(high) == fabs(low);
-    switch (between) {
-    case QG_EXACT: return QG_BETWEEN_NODES;
-    case QG_NEAREST: *node = i + (above < below || (above == below && flatter)); return QG_OK;
-    case QG_TOWARDS_FLAT: *node = i + (flatter || (level && above < below)); return QG_OK;
-    default: *w = below / (high - low); return QG_OK;
+    if (between == QG_LINEAR) {
+        *w = below / (high - low);
+        return QG_OK;
     }
-}
-
-/* Multiply the corners found so far by those of one more axis. */
-static inline void qg_extend(qg_corners *corners, int64_t node, int64_t stride, double w) {
-    if (w < 0.0) {
-        for (int c = 0; c < corners->count; c++) corners->state[c] += node * stride;
-        return;
-    }
-    for (int c = corners->count - 1; c >= 0; c--) { /* backwards: corner c becomes 2c and 2c + 1 */
-        int64_t state = corners->state[c] + node * stride;
-        double weight = corners->weight[c];
-        corners->state[2 * c] = state;
-        corners->weight[2 * c] = qg_times(weight, 1.0 - w);
-        corners->state[2 * c + 1] = state + stride;
-        corners->weight[2 * c + 1] = qg_times(weight, w);
-    }
-    corners->count *= 2;
-}
-
-/* Where a state falls in a table; every other number follows from it. */
-static inline qg_error qg_look_up(const qg_table *table, qg_rules rules, const qg_state *state,
-                                  qg_corners *corners) {
-    const double *given[4] = {state->time, state->factor, state->parameter, state->inventory};
-    const int counts[4] = {table->time_count, table->factor_count, table->parameter_axis_count,
-                           table->asset_count};
-    for (int kind = 0; kind < 4; kind++)
-        if ((given[kind] != NULL) != (counts[kind] > 0)) return QG_WRONG_COORDINATES;
-    if ((state->regime != NULL) != (table->regime_count > 0)) return QG_WRONG_COORDINATES;
-    corners->count = 1;
-    corners->state[0] = 0;
-    corners->weight[0] = 1.0;
-    corners->clamped = 0;
-    corners->rounded = rules.between == QG_NEAREST || rules.between == QG_TOWARDS_FLAT;
-    int number = 0;
-    for (int kind = 0; kind < 4; kind++) {
-        for (int i = 0; i < counts[kind]; i++, number++) {
-            const qg_axis *axis = &table->axis[number];
-            double x = given[kind][i], w;
-            int64_t node;
-            int clamped = 0;
-            qg_error error =
-                qg_along(axis, kind == 3 ? rules.between : QG_LINEAR, rules.outside, &x, &node, &w, &clamped);
-            if (error) return error;
-            if (clamped) corners->clamped |= 1u << number;
-            if (kind == 3) corners->inventory[i] = x;
-            qg_extend(corners, node, axis->stride, w);
-        }
-        if (kind == 0 && state->regime) {
-            if (*state->regime < 0 || *state->regime >= table->regime_count) return QG_UNKNOWN_REGIME;
-            qg_extend(corners, *state->regime, table->regime_stride, -1.0);
-        }
-    }
+    if (between == QG_EXACT) return QG_BETWEEN_NODES;
+    int nearer = above < below, level = above == below;
+    int flatter = fabs(high) < fabs(low), as_flat = fabs(high) == fabs(low);
+    *node = i + (between == QG_NEAREST ? nearer | (level & flatter) : flatter | (as_flat & nearer));
     return QG_OK;
 }
 
+/* Multiply the corners found so far by those of one more axis. */
+QG_INLINE void qg_extend(qg_corners *corners, int64_t node, int64_t stride, double w) {
+    corners->first += node * stride;
+    if (w < 0.0) return;
+    double *const weight = corners->weight;
+    int64_t *const state = corners->state;
+    if (corners->count == 1) { /* the loop below, unrolled: these stay in registers */
+        state[1] = stride;
+        weight[0] = 1.0 - w;
+        weight[1] = w;
+        corners->count = 2;
+    } else if (corners->count == 2) {
+        double low = weight[0], high = weight[1];
+        state[2] = state[1];
+        state[3] = state[1] + stride;
+        state[1] = stride;
+        weight[0] = qg_times(low, 1.0 - w);
+        weight[1] = qg_times(low, w);
+        weight[2] = qg_times(high, 1.0 - w);
+        weight[3] = qg_times(high, w);
+        corners->count = 4;
+    } else {
+        for (int c = corners->count - 1; c >= 0; c--) { /* backwards: corner c becomes 2c and 2c + 1 */
+            int64_t from = state[c];
+            double of = weight[c];
+            state[2 * c] = from;
+            weight[2 * c] = qg_times(of, 1.0 - w);
+            state[2 * c + 1] = from + stride;
+            weight[2 * c + 1] = qg_times(of, w);
+        }
+        corners->count *= 2;
+    }
+}
+
+/* One more axis. */
+QG_INLINE qg_error qg_on_axis(const qg_table *table, int number, qg_between between, qg_outside outside,
+                              double *x, qg_corners *corners) {
+    const qg_axis *axis = &table->axis[number];
+    int64_t node;
+    double w;
+    int clamped = 0;
+    qg_error error = qg_along(axis, between, outside, x, &node, &w, &clamped);
+    if (error) return error;
+    if (clamped) corners->clamped |= 1u << number;
+    qg_extend(corners, node, axis->stride, w);
+    return QG_OK;
+}
+
+/* Where a state falls in a table; every other number follows from it. */
+QG_INLINE qg_error qg_look_up(const qg_table *table, qg_rules rules, const qg_state *state,
+                              qg_corners *corners) {
+    const int given = (state->time ? QG_GIVES_TIME : 0) | (state->regime ? QG_GIVES_REGIME : 0) |
+                      (state->factor ? QG_GIVES_FACTOR : 0) | (state->parameter ? QG_GIVES_PARAMETER : 0) |
+                      (state->inventory ? QG_GIVES_INVENTORY : 0);
+    if (given != table->asked) return QG_WRONG_COORDINATES;
+    const int rounds = rules.between == QG_NEAREST || rules.between == QG_TOWARDS_FLAT;
+    qg_error error;
+    double x;
+    int number = 0;
+    corners->count = 1;
+    corners->first = 0;
+    corners->state[0] = corners->state[1] = 0;
+    corners->weight[0] = 1.0;
+    corners->weight[1] = 0.0; /* is not used; some compilers do not see that */
+    corners->clamped = 0;
+    corners->near_limit = 0;
+    if (state->time) {
+        x = *state->time;
+        if ((error = qg_on_axis(table, number++, QG_LINEAR, rules.outside, &x, corners))) return error;
+    }
+    if (state->regime) {
+        if (*state->regime < 0 || *state->regime >= table->regime_count) return QG_UNKNOWN_REGIME;
+        corners->first += *state->regime * table->regime_stride;
+    }
+    if (state->factor)
+        for (int i = 0; i < table->factor_count; i++) {
+            x = state->factor[i];
+            if ((error = qg_on_axis(table, number++, QG_LINEAR, rules.outside, &x, corners))) return error;
+        }
+    if (state->parameter)
+        for (int i = 0; i < table->parameter_axis_count; i++) {
+            x = state->parameter[i];
+            if ((error = qg_on_axis(table, number++, QG_LINEAR, rules.outside, &x, corners))) return error;
+        }
+    for (int i = 0;;) { /* there is one asset at least */
+        const qg_axis *axis = &table->axis[number];
+        x = state->inventory[i];
+        if ((error = qg_on_axis(table, number++, rules.between, rules.outside, &x, corners))) return error;
+        corners->inventory[i] = x;
+        if (rounds && (x < axis->free_low || x > axis->free_high)) corners->near_limit = 1;
+        if (++i == table->asset_count) return QG_OK;
+    }
+}
+
 /* Σ weight · number over the corners; a state has `row` numbers, of which this is number `column`. */
-static inline double qg_sum(const double *numbers, int64_t row, int64_t column, const qg_corners *corners) {
-    double total = numbers[corners->state[0] * row + column];
-    if (corners->count == 1) return total;
-    total = qg_times(corners->weight[0], total);
-    for (int c = 1; c < corners->count; c++)
-        total += qg_times(corners->weight[c], numbers[corners->state[c] * row + column]);
+QG_INLINE double qg_sum(const double *numbers, int64_t row, int64_t column, const qg_corners *corners) {
+    const double *const weight = corners->weight;
+    const int64_t *const state = corners->state;
+    numbers += corners->first * row + column;
+    if (corners->count == 1) return numbers[0];
+    double total = qg_times(weight[0], numbers[0]) + qg_times(weight[1], numbers[state[1] * row]);
+    if (corners->count == 2) return total;
+    total += qg_times(weight[2], numbers[state[2] * row]);
+    total += qg_times(weight[3], numbers[state[3] * row]);
+    for (int c = 4; c < corners->count; c++) total += qg_times(weight[c], numbers[state[c] * row]);
     return total;
 }
 
-static inline double qg_value(const qg_table *table, const qg_corners *corners) {
+QG_INLINE double qg_value(const qg_table *table, const qg_corners *corners) {
     return qg_sum(qg_numbers(table, QG_T_VALUE), 1, 0, corners);
 }
 
 /* The offset of a flow: bid = reference price - offset, ask = reference price + offset. NaN: off. */
-static inline double qg_offset(const qg_table *table, const qg_corners *corners, int flow) {
-    if (corners->rounded) { /* a fill must not leave the limits from the inventory that was given */
+QG_INLINE double qg_offset(const qg_table *table, const qg_corners *corners, int flow) {
+    if (corners->near_limit) { /* a fill must not leave the limits from the inventory that was given */
         int asset = qg_flow_asset(table, flow);
         const qg_axis *axis = &table->axis[table->axis_count - table->asset_count + asset];
         double after =
@@ -482,8 +555,8 @@ static inline double qg_shifted_offset(const qg_table *table, const qg_corners *
                                                               QG_T_OFFSET_CURVATURE, table->flow_count, flow,
                                                               changes, &left_out);
     int said = low <= moved && moved <= high;
-    for (int c = 0; c < corners->count; c++)
-        said &= qg_integers(table, QG_T_OFFSET_HOLD)[corners->state[c] * table->flow_count + flow] == 0;
+    const int64_t *hold = qg_integers(table, QG_T_OFFSET_HOLD) + corners->first * table->flow_count + flow;
+    for (int c = 0; c < corners->count; c++) said &= hold[corners->state[c] * table->flow_count] == 0;
     if (said) *error = left_out;
     if (moved < low) moved = low;
     return moved > high ? high : moved;
@@ -954,7 +1027,9 @@ static inline qg_error qg_add_axis(qg_table *table, int id, int is_inventory) {
             return QG_AXIS_ORDER;
     axis->low = axis->nodes[0];
     axis->high = axis->nodes[axis->count - 1];
-    axis->nodes_per_unit = axis->count > 1 ? (double)(axis->count - 1) / (axis->high - axis->low) : 0.0;
+    axis->first = axis->low;
+    axis->steps = (double)(axis->count - 1);
+    axis->nodes_per_unit = axis->count > 1 ? axis->steps / (axis->high - axis->low) : 0.0;
     axis->snap = is_inventory ? 1e-9 : qg_times(1e-9, axis->high - axis->low);
     return QG_OK;
 }
@@ -1070,6 +1145,25 @@ static inline qg_error qg_check_flows(qg_table *table) {
     }
     table->flow_count = (int)count;
     return QG_OK;
+}
+
+/* What lookups need not find out again: the coordinates of a state, and where no fill leaves the limits. */
+static inline void qg_prepare(qg_table *table) {
+    int64_t most = 0;
+    for (int f = 0; f < table->flow_count; f++)
+        if (qg_flow_size(table, f) > most) most = qg_flow_size(table, f);
+    for (int i = table->axis_count - table->asset_count; i < table->axis_count; i++) {
+        qg_axis *axis = &table->axis[i];
+        double first = axis->nodes[0], last = axis->nodes[axis->count - 1], lots = (double)most;
+        /* sums are rounded, but never past each other: what holds here holds for all between and all smaller fills */
+        axis->free_low = first + lots;
+        axis->free_high = last - lots;
+        if (first - (axis->free_low - lots) > 1e-9 || (axis->free_high + lots) - last > 1e-9)
+            axis->free_low = HUGE_VAL;
+    }
+    table->asked = (table->time_count ? QG_GIVES_TIME : 0) | (table->regime_count ? QG_GIVES_REGIME : 0) |
+                   (table->factor_count ? QG_GIVES_FACTOR : 0) |
+                   (table->parameter_axis_count ? QG_GIVES_PARAMETER : 0) | QG_GIVES_INVENTORY;
 }
 
 /* Has a tensor the shape [before?, states, after?]; -1 for a size that is not there. */
@@ -1194,6 +1288,7 @@ static inline qg_error qg_read(qg_table *table, const void *bytes, size_t size, 
         memset(table, 0, sizeof *table); /* a table that is refused answers nothing */
         return error;
     }
+    qg_prepare(table);
     return QG_OK;
 }
 
