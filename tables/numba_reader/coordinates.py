@@ -11,6 +11,7 @@ from numba.extending import overload, register_jitable
 
 # No exceptions (division as IEEE 754 has it), no arrays made and none counted, always part of the caller.
 _SETTINGS: Any = {
+    "fastmath": False,  # or they would inherit it
     "error_model": "numpy",
     "_nrt": False,
     "forceinline": True,
@@ -50,7 +51,7 @@ def _is_row(given: Any) -> bool:
 def _checked(given: Any) -> None:
     if not (_is_none(given) or _is_row(given) or isinstance(given, types.Integer | types.Float)):
         raise errors.TypingError(
-            f"a coordinate of type {given}: give a number, or for several of them a tuple or a "
+            f"a coordinate of type {given}: give a number, or for several a tuple or a "
             "one-dimensional array of numbers, all integers or all floats"
         )
 

@@ -141,8 +141,8 @@ def _axes(table: PolicyTable, strides: list[int]) -> Records:
     axes["snap"] = SNAP * lengths
     axes["snap"][-len(table.inventories) :] = SNAP  # lots
     with np.errstate(over="ignore"):
-        spread = lengths > 0.0
-        axes["nodes_per_unit"][spread] = (axes["count"][spread] - 1) / lengths[spread]
+        even = np.divide(axes["count"] - 1, lengths, where=lengths > 0.0, out=np.zeros(len(axes)))
+    axes["nodes_per_unit"] = np.where(np.isfinite(even), even, 0.0)
     return _flat(axes)
 
 

@@ -7,7 +7,7 @@ On each axis a coordinate x between the nodes x_i and x_{i+1} has the corners
 or one of them alone, by the rules of FORMAT.md §6; a number of the table is the sum over the corners of all
 axes, products of weights times the number there. Each operation is one rounding, in the order stated there,
 whatever the flags of the function these become part of: LLVM fuses and reorders what is marked for it, and
-nothing here is.
+nothing here is, in a function with `fastmath` neither.
 
     corners = new_corners()                        once: room for the answer to "where"
     refusal = look_up(table, corners, lots, time)  0, or one of the numbers below
@@ -231,6 +231,12 @@ def offset(table: JittedTable, corners: Any, flow: int) -> float:
         if about.first - after > SNAP or after - about.last > SNAP:
             return math.nan
     return sum_over_corners(table.offset, 0, len(table.flows), flow, corners)
+
+
+@jitted
+def is_quoted(number: float) -> bool:
+    """Whether an offset or a price is a number: with `fastmath`, a strategy's own test of NaN finds none."""
+    return not math.isnan(number)
 
 
 @jitted
