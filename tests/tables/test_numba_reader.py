@@ -472,18 +472,40 @@ def made_up_feed(hft: Any) -> Any:
     return np.array(events, hft.binding.event_dtype)
 
 
-def test_the_strategy_in_a_backtest(page: list[str]) -> None:
-    """The orders of the page in hftbacktest are those of the quoter in Python at the positions it says."""
+def made_up_backtest(hft: Any, feed: Any) -> Any:
+    """One asset with a tick of 0.01 and lots of 1; the feed is read in place."""
+    market = hft.BacktestAsset().data(feed).linear_asset(1.0)
+    market = market.constant_order_latency(1_000_000, 1_000_000).risk_adverse_queue_model()
+    market = market.no_partial_fill_exchange().trading_value_fee_model(0.0, 0.0).tick_size(0.01).lot_size(1.0)
+    return hft.HashMapMarketDepthBacktest([market])
+
+
+@numba.njit
+def watch(hbt: Any, quoter: Any, corners: Any, prices: Any, found: Any) -> None:
+    """Best prices, lots and our prices in a backtest, for lots that come and go."""
+    for moment in range(len(found)):
+        hbt.elapse(100_000_000)
+        depth, lots = hbt.depth(0), 0.25 * (moment % 33) - 4.0
+        bid, ask = depth.best_bid, depth.best_ask
+        qn.look_up_prices(quoter, corners, prices, 0.5 * (bid + ask), bid, ask, lots)
+        found[moment, 0], found[moment, 1], found[moment, 2] = bid, ask, lots
+        found[moment, 3], found[moment, 4] = prices[0].price, prices[1].price
+
+
+def test_a_backtest_in_hftbacktest(page: list[str]) -> None:
+    """The strategy of the page trades and ends within the limits; prices in the loop are those in Python."""
     hft: Any = pytest.importorskip("hftbacktest", reason="no hftbacktest here to run a strategy in")
     known: Any = {}
     exec(page[0], known)
     exec(page[2], known)
-    market = hft.BacktestAsset().data(made_up_feed(hft)).linear_asset(1.0)
-    market = market.constant_order_latency(1_000_000, 1_000_000).risk_adverse_queue_model()
-    market = market.no_partial_fill_exchange().trading_value_fee_model(0.0, 0.0).tick_size(0.01).lot_size(1.0)
-    backtest = hft.HashMapMarketDepthBacktest([market])
-    room = known["quoter"], known["corners"], known["prices"]
-    orders = known["make_market"](backtest, *room, 1.0)
-    assert orders > 1000
+    feed, room = made_up_feed(hft), (known["quoter"], known["corners"], known["prices"])
+    backtest = made_up_backtest(hft, feed)
+    assert known["make_market"](backtest, *room, 1.0) > 1000
     assert backtest.state_values(0).num_trades > 20
     assert abs(backtest.position(0)) <= 4.0
+    found = np.zeros((1000, 5))
+    watch(made_up_backtest(hft, feed), *room, found)
+    guarded = GuardedQuoter(known["table"], ["ETH-PERP"], [0.01], between="towards_flat")
+    for bid, ask, lots, *ours in found.tolist():
+        prices = guarded.prices(Moment(lots, 0.5 * (bid + ask), bid, ask))
+        assert bits(ours) == bits([price and price.price for price in prices.values()])
