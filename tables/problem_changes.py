@@ -8,7 +8,7 @@ asset.ETH.price.drift        of an asset, by its symbol
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from quotegrid.tables.canonical_json import canonical_json, read_strict_json
@@ -25,14 +25,34 @@ def with_numbers(problem_json: str, numbers: Mapping[str, float]) -> str:
     Raises:
         NoSuchNumberError: a path leads to no number.
     """
+    return _changed(problem_json, {path: _always(number) for path, number in numbers.items()})
+
+
+def with_step(problem_json: str, path: str, step: float) -> str:
+    """The canonical JSON of the problem with every number that a path leads to changed by a step.
+
+    Raises:
+        NoSuchNumberError: it leads to no number.
+    """
+    return _changed(problem_json, {path: lambda number: number + step})
+
+
+Change = Callable[[float], float]
+
+
+def _always(number: float) -> Change:
+    return lambda _: float(number)
+
+
+def _changed(problem_json: str, changes: Mapping[str, Change]) -> str:
     try:
         problem = read_strict_json(problem_json)
     except ValueError as error:
         raise NoSuchNumberError(f"the problem in the table is not JSON: {error}") from None
-    for path, number in numbers.items():
+    for path, change in changes.items():
         parts = path.split(".")
         try:
-            found = _set(_start(problem, parts), parts, float(number) + 0.0)  # one zero
+            found = _change(_start(problem, parts), parts, change)
         except (AttributeError, IndexError, KeyError, TypeError):  # no problem at all
             found = False
         if not found:
@@ -50,8 +70,8 @@ def _start(problem: dict[str, Any], parts: list[str]) -> Any:
     return assets[0] if len(assets) == 1 and parts[0] in assets[0] else problem
 
 
-def _set(block: Any, parts: list[str], number: float) -> bool:
-    """Set the numbers that the parts of a path lead to; False if one of them leads to none."""
+def _change(block: Any, parts: list[str], change: Change) -> bool:
+    """Change the numbers that the parts of a path lead to; False if one of them leads to none."""
     step, rest = parts[0], parts[1:]
     if isinstance(block, dict):
         key: Any = step
@@ -59,16 +79,16 @@ def _set(block: Any, parts: list[str], number: float) -> bool:
             return False
     elif isinstance(block, list) and block and all(isinstance(each, dict) for each in block):
         chosen = _named(block, step)
-        return bool(rest and chosen) and all([_set(each, rest, number) for each in chosen])
+        return bool(rest and chosen) and all([_change(each, rest, change) for each in chosen])
     elif isinstance(block, list) and step.isdecimal() and int(step) < len(block):
         key = int(step)
     else:
         return False
     if rest:
-        return _set(block[key], rest, number)
+        return _change(block[key], rest, change)
     if type(block[key]) is not float:
         return False
-    block[key] = number
+    block[key] = change(block[key]) + 0.0  # one zero
     return True
 
 

@@ -11,7 +11,6 @@ them and nothing is said. With a finite horizon the tangent equation between sto
 offsets are, at three of them.
 """
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quotegrid.tables.bellman_twin import bellman_operator, flow_state
-from quotegrid.tables.canonical_json import canonical_json
 from quotegrid.tables.check import Check
 from quotegrid.tables.hamiltonian_twin import best_quote
 from quotegrid.tables.intensity_twins import NotVerifiableError
 from quotegrid.tables.policy_table import PolicyTable
+from quotegrid.tables.problem_changes import NoSuchNumberError, with_numbers, with_step
 from quotegrid.tables.problem_twin import ProblemTwin
 
 Numbers = NDArray[np.float64]
@@ -46,6 +45,9 @@ def sensitivity_check(table: PolicyTable) -> Check:
     unchecked, worst = [], 0.0
     for place, path in enumerate(sensitivity.parameters):
         try:
+            if not _is_the_number(table, path, float(sensitivity.numbers[place])):
+                said = f"{path} is {float(sensitivity.numbers[place]):.12g}"
+                return Check(name, "fail", f"derivatives are stated where {said}, not as in the problem")
             errors = list(_errors(table, place, path, states))
         except _UnknownPath:
             unchecked.append(path)
@@ -124,35 +126,18 @@ def _excess(problem: ProblemTwin, value: Numbers) -> tuple[Numbers, Numbers]:
     return operator - problem.discount_rate * value, allowance
 
 
+def _is_the_number(table: PolicyTable, path: str, number: float) -> bool:
+    """Is this the number that the problem has at a path?"""
+    try:
+        unchanged = with_step(table.problem_json, path, 0.0)
+    except NoSuchNumberError:
+        raise _UnknownPath from None
+    return with_numbers(unchanged, {path: number}) == unchanged
+
+
 def _changed(table: PolicyTable, path: str, by: float) -> ProblemTwin:
     """The twin of the problem with one number changed."""
-    problem = json.loads(table.problem_json)
-    parts = path.split(".")
-    if parts[0] == "asset" and "asset" in problem:
-        parts = parts[2:]
-    if "asset" in problem and parts[0] in problem["asset"][0]:
-        blocks: list[Any] = [problem["asset"][0]]
-    else:
-        blocks = [problem]
-    for step in parts[:-1]:
-        blocks = [below for block in blocks for below in _below(block, step)]
-    last: Any = int(parts[-1]) if parts[-1].isdecimal() else parts[-1]
-    if not blocks:
-        raise _UnknownPath
-    for block in blocks:
-        try:
-            block[last] += by
-        except (KeyError, IndexError, TypeError):
-            raise _UnknownPath from None
     try:
-        return ProblemTwin.from_json(canonical_json(problem))
-    except NotVerifiableError:
+        return ProblemTwin.from_json(with_step(table.problem_json, path, by))
+    except (NoSuchNumberError, NotVerifiableError):
         raise _UnknownPath from None
-
-
-def _below(block: Any, step: str) -> list[Any]:
-    """What a step of a path leads to: a key, or the blocks of a list with a name, and perhaps a side."""
-    if isinstance(block, dict):
-        return [block[step]] if step in block else []
-    name, _, side = step.partition("/")
-    return [each for each in block if each["name"] == name and side in ("", each["side"])]

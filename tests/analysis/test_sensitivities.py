@@ -386,3 +386,8 @@ def test_the_verifier_checks_stored_derivatives() -> None:
         bad = with_fields(good, **{name: wrong})
         said = check(PolicyTable.from_solution(found.solution, bad))
         assert said.outcome == "fail" and "price.volatility" in said.sentence
+    numbers = good.numbers.copy()
+    numbers[row] *= 1.01  # from where relative shifts would count
+    said = check(PolicyTable.from_solution(found.solution, with_fields(good, numbers=numbers)))
+    assert said.outcome == "fail" and "price.volatility is " in said.sentence
+    assert "not as in the problem" in said.sentence

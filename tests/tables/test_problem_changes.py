@@ -6,7 +6,7 @@ from quotegrid.models.paths import replace
 from quotegrid.models.problem import canonical_json
 from quotegrid.models.problem_file import read_problem_file
 from quotegrid.shipped_examples import example_text
-from quotegrid.tables.problem_changes import NoSuchNumberError, with_numbers
+from quotegrid.tables.problem_changes import NoSuchNumberError, with_numbers, with_step
 
 ETH = read_problem_file(example_text("eth-perpetual")).problem
 GLFT = read_problem_file(example_text("glft-2013")).problem
@@ -54,3 +54,12 @@ def test_no_number_there(path: str) -> None:
 def test_no_problem(stored: str) -> None:
     with pytest.raises(NoSuchNumberError):
         with_numbers(stored, {"asset.X.price.volatility": 1.0})
+
+
+def test_a_step_moves_every_number_that_a_path_leads_to() -> None:
+    apart = with_numbers(canonical_json(GLFT), {"flow.book/bid.fee": 0.25, "flow.book/ask.fee": 0.5})
+    moved = with_step(apart, "flow.book.fee", 0.125)
+    assert moved == with_numbers(apart, {"flow.book/bid.fee": 0.375, "flow.book/ask.fee": 0.625})
+    assert with_step(apart, "flow.book.fee", 0.0) == apart
+    with pytest.raises(NoSuchNumberError, match="the problem has no number 'price.colour'"):
+        with_step(apart, "price.colour", 1.0)
