@@ -27,7 +27,11 @@ AXIS = np.dtype(
         ("low", np.float64),  # the validity box
         ("high", np.float64),
         ("snap", np.float64),  # a coordinate so close to a node is the node
+        ("lowest", np.float64),  # the first node
+        ("steps", np.float64),  # how many there are from it to the last
         ("nodes_per_unit", np.float64),  # were they evenly spread
+        ("free_low", np.float64),  # of an inventory: between these no fill leaves the limits
+        ("free_high", np.float64),
     ],
     align=True,
 )
@@ -131,7 +135,7 @@ def jitted_table(table: PolicyTable, between: str = "exact", outside: str = "ref
 
 
 def _axes(table: PolicyTable, strides: list[int]) -> Records:
-    axes = np.zeros(len(table.axes), AXIS).view(np.recarray)
+    axes, assets = np.zeros(len(table.axes), AXIS).view(np.recarray), len(table.inventories)
     axes["count"] = [len(axis.nodes) for axis in table.axes]
     axes["first"] = np.cumsum(axes["count"]) - axes["count"]
     axes["stride"] = strides
@@ -139,10 +143,15 @@ def _axes(table: PolicyTable, strides: list[int]) -> Records:
     ends = np.array([[axis.nodes[0], axis.nodes[-1]] for axis in table.axes])
     axes["low"], axes["high"] = (ends if table.box is None else table.box).T
     axes["snap"] = SNAP * lengths
-    axes["snap"][-len(table.inventories) :] = SNAP  # lots
+    axes["snap"][-assets:] = SNAP  # lots
+    axes["lowest"], axes["steps"] = ends[:, 0], axes["count"] - 1
     with np.errstate(over="ignore"):
-        even = np.divide(axes["count"] - 1, lengths, where=lengths > 0.0, out=np.zeros(len(axes)))
+        even = np.divide(axes["steps"], lengths, where=lengths > 0.0, out=np.zeros(len(axes)))
     axes["nodes_per_unit"] = np.where(np.isfinite(even), even, 0.0)
+    for asset, (axis, nodes) in enumerate(zip(axes[-assets:], table.inventories, strict=True)):
+        size = max((flow.size for flow in table.flows if flow.asset == asset), default=0)
+        size += 4.0 * np.spacing(np.abs(nodes).max() + size)  # whatever sums with it are rounded to
+        axis["free_low"], axis["free_high"] = nodes[0] + size, nodes[-1] - size
     return _flat(axes)
 
 

@@ -33,9 +33,11 @@ CORNERS = np.dtype(
     [
         ("count", np.int64),  # 0: refused
         ("clamped", np.int64),  # bit i: axis i was outside of the box and moved to its edge
+        ("near_limit", np.int64),  # 1: nearest or towards_flat, and a fill may leave the limits
+        ("first", np.int64),  # state of the first corner
         ("inventory", np.float64, (MOST_AXES,)),  # as given, but clamped and snapped to nodes
         ("beyond", np.int64, (MOST_AXES,)),  # of prices: the inventory was above (1) or below (-1) its box
-        ("state", np.int64, (2**MOST_AXES,)),
+        ("state", np.int64, (2**MOST_AXES,)),  # of each corner, counted from the first
         ("weight", np.float64, (2**MOST_AXES,)),
     ],
     align=True,
@@ -94,10 +96,11 @@ def look_up_inventory(
     ):
         return WRONG_COORDINATES
     corners.state[0] = 0
-    corners.weight[0] = 1.0
-    count, axis = 1, 0
+    count, first, axis = 1, 0, 0
     for _ in range(count_of(time)):
-        refusal, count, taken = _along(table, corners, count, axis, coordinate(time, 0), _LINEAR)
+        refusal, count, first, taken = _along(
+            table, corners, count, first, axis, coordinate(time, 0), _LINEAR
+        )
         if refusal:
             return refusal
         axis += 1
@@ -105,73 +108,88 @@ def look_up_inventory(
         number = regime_number(regime)
         if number < 0 or number >= table.regimes:
             return UNKNOWN_REGIME
-        count = _at_node(corners, count, number * table.regime_stride)
+        first += number * table.regime_stride
     for place in range(count_of(factors)):
-        refusal, count, taken = _along(table, corners, count, axis, coordinate(factors, place), _LINEAR)
+        x = coordinate(factors, place)
+        refusal, count, first, taken = _along(table, corners, count, first, axis, x, _LINEAR)
         if refusal:
             return refusal
         axis += 1
     for place in range(count_of(parameters)):
-        refusal, count, taken = _along(table, corners, count, axis, coordinate(parameters, place), _LINEAR)
+        x = coordinate(parameters, place)
+        refusal, count, first, taken = _along(table, corners, count, first, axis, x, _LINEAR)
         if refusal:
             return refusal
         axis += 1
+    near_limit = False
     for asset in range(table.assets):
-        refusal, count, taken = _along(table, corners, count, axis, corners.inventory[asset], table.between)
+        x = corners.inventory[asset]
+        refusal, count, first, taken = _along(table, corners, count, first, axis, x, table.between)
         if refusal:
             return refusal
         corners.inventory[asset] = taken
+        near_limit |= (taken < table.axes[axis].free_low) | (taken > table.axes[axis].free_high)
         axis += 1
+    corners.near_limit = near_limit & ((table.between == _NEAREST) | (table.between == _TOWARDS_FLAT))
+    corners.first = first
     corners.count = count
     return 0
 
 
 @jitted
 def _along(
-    table: Any, corners: Any, count: int, number: int, x: float, between: int
-) -> tuple[int, int, float]:
-    """Multiply the corners so far by those of x on one axis: a refusal or 0, how many, x as it was taken."""
+    table: Any, corners: Any, count: int, first: int, number: int, x: float, between: int
+) -> tuple[int, int, int, float]:
+    """Multiply the corners so far by those of x on an axis: refusal or 0, how many, the first, x as taken."""
     axis = table.axes[number]
-    if not math.isfinite(x):
-        return NOT_A_NUMBER, count, x
-    if axis.low - x > axis.snap or x - axis.high > axis.snap:
+    if not (axis.low - x <= axis.snap and x - axis.high <= axis.snap):  # true of NaN as well
+        if not math.isfinite(x):
+            return NOT_A_NUMBER, count, first, x
         if table.outside != _CLAMP:
-            return OUTSIDE_BOX, count, x
+            return OUTSIDE_BOX, count, first, x
         x = axis.low if x < axis.low else axis.high
         corners.clamped |= 1 << number
     i = _node_below(table, axis, x)
-    low = table.nodes[axis.first + i]
+    low = _node(table, axis, i)
     if abs(x - low) <= axis.snap or i + 1 == axis.count:
-        return 0, _at_node(corners, count, i * axis.stride), low
-    high = table.nodes[axis.first + i + 1]
+        return 0, count, first + i * axis.stride, low
+    high = _node(table, axis, i + 1)
     below, above = x - low, high - x
     if above <= axis.snap:
-        return 0, _at_node(corners, count, (i + 1) * axis.stride), high
+        return 0, count, first + (i + 1) * axis.stride, high
     if between == _LINEAR:
-        return 0, _between_nodes(corners, count, i * axis.stride, axis.stride, below / (high - low)), x
+        return (
+            0,
+            _between_nodes(corners, count, axis.stride, below / (high - low)),
+            first + i * axis.stride,
+            x,
+        )
     if between == _EXACT:
-        return BETWEEN_NODES, count, x
-    flatter, level = abs(high) < abs(low), abs(high) == abs(low)
-    if between == _NEAREST:
-        upper = above < below or (above == below and flatter)
-    else:
-        upper = flatter or (level and above < below)
-    return 0, _at_node(corners, count, (i + 1 if upper else i) * axis.stride), x
+        return BETWEEN_NODES, count, first, x
+    nearer, halfway = above < below, above == below
+    flatter, as_flat = abs(high) < abs(low), abs(high) == abs(low)
+    # without branches, which no processor could foresee
+    upper = (nearer | (halfway & flatter)) if between == _NEAREST else (flatter | (as_flat & nearer))
+    return 0, count, first + (i + upper) * axis.stride, x
+
+
+@jitted
+def _node(table: Any, axis: Any, i: int) -> float:
+    return table.nodes[np.uint64(axis.first + i)]  # unsigned, and nothing is counted from the end
 
 
 @jitted
 def _node_below(table: Any, axis: Any, x: float) -> int:
     """The last node that is not above x, or 0: guessed, as if nodes were evenly spread, or searched for."""
-    nodes, first = table.nodes, axis.first
-    guess = (x - nodes[first]) * axis.nodes_per_unit
-    if guess >= 0.0 and guess < axis.count - 1:
+    guess = (x - axis.lowest) * axis.nodes_per_unit
+    if guess >= 0.0 and guess < axis.steps:
         i = int(guess)
-        if nodes[first + i] <= x and x < nodes[first + i + 1]:
+        if _node(table, axis, i) <= x and x < _node(table, axis, i + 1):
             return i
     low, high = 0, axis.count
     while high - low > 1:
         middle = low + (high - low) // 2
-        if nodes[first + middle] <= x:
+        if _node(table, axis, middle) <= x:
             low = middle
         else:
             high = middle
@@ -179,34 +197,40 @@ def _node_below(table: Any, axis: Any, x: float) -> int:
 
 
 @jitted
-def _at_node(corners: Any, count: int, step: int) -> int:
-    for corner in range(count):
-        corners.state[corner] += step
-    return count
-
-
-@jitted
-def _between_nodes(corners: Any, count: int, step: int, stride: int, w: float) -> int:
+def _between_nodes(corners: Any, count: int, stride: int, w: float) -> int:
+    state, weight = corners.state, corners.weight
+    if count == 1:  # as in the loop below, but known when it is compiled
+        state[1] = stride
+        weight[0], weight[1] = 1.0 - w, w
+        return 2
+    if count == 2:
+        low, high, step = weight[0], weight[1], state[1]
+        state[1], state[2], state[3] = stride, step, step + stride
+        weight[0], weight[1], weight[2], weight[3] = low * (1.0 - w), low * w, high * (1.0 - w), high * w
+        return 4
     for corner in range(count - 1, -1, -1):  # backwards: corner c becomes 2c and 2c + 1
-        state, weight = corners.state[corner] + step, corners.weight[corner]
-        corners.state[2 * corner] = state
-        corners.weight[2 * corner] = weight * (1.0 - w)
-        corners.state[2 * corner + 1] = state + stride
-        corners.weight[2 * corner + 1] = weight * w
+        step, of = state[corner], weight[corner]
+        state[2 * corner], state[2 * corner + 1] = step, step + stride
+        weight[2 * corner], weight[2 * corner + 1] = of * (1.0 - w), of * w
     return 2 * count
 
 
 @jitted
-def sum_over_corners(numbers: Any, first: int, row: int, column: int, corners: Any) -> float:
-    """Σ weight · number; a state has `row` numbers, from `first` on, of which this is number `column`."""
-    if corners.count == 0:
+def sum_over_corners(numbers: Any, start: int, row: int, column: int, corners: Any) -> float:
+    """Σ weight · number; a state has `row` numbers, from `start` on, of which this is number `column`."""
+    count, state, weight = corners.count, corners.state, corners.weight
+    if count == 0:
         return math.nan
-    total = numbers[first + corners.state[0] * row + column]
-    if corners.count == 1:
+    start += corners.first * row + column
+    if count == 1:
+        return numbers[np.uint64(start)]
+    total = weight[0] * numbers[np.uint64(start)] + weight[1] * numbers[np.uint64(start + state[1] * row)]
+    if count == 2:
         return total
-    total = corners.weight[0] * total
-    for corner in range(1, corners.count):
-        total += corners.weight[corner] * numbers[first + corners.state[corner] * row + column]
+    total += weight[2] * numbers[np.uint64(start + state[2] * row)]
+    total += weight[3] * numbers[np.uint64(start + state[3] * row)]
+    for corner in range(4, count):
+        total += weight[corner] * numbers[np.uint64(start + state[corner] * row)]
     return total
 
 
@@ -224,8 +248,7 @@ def offset(table: JittedTable, corners: Any, flow: int) -> float:
     """
     if flow < 0 or flow >= len(table.flows):
         return math.nan
-    if table.between == _NEAREST or table.between == _TOWARDS_FLAT:
-        # a fill must not leave the limits from the inventory that was given
+    if corners.near_limit:  # a fill must not leave the limits from the inventory that was given
         about = table.flows[flow]
         after = corners.inventory[about.asset] + about.move
         if about.first - after > SNAP or after - about.last > SNAP:

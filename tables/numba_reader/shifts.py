@@ -69,7 +69,7 @@ def shifted_offset(table: JittedTable, corners: Any, flow: int, changes: Any) ->
     if not (low <= after and after <= high):
         error = math.nan
     for corner in range(corners.count):
-        if known.hold[corners.state[corner] * flows + flow] != 0:
+        if known.hold[(corners.first + corners.state[corner]) * flows + flow] != 0:
             error = math.nan
     if after < low:
         after = low
