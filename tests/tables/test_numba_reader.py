@@ -58,8 +58,8 @@ def ask(table: Any, corners: Any, given: Any, changes: Any, controls: Any, whole
             inventory[row],
             of_row(time, row),
             of_row(regime, row),
-            of_row(factors, row),
-            of_row(parameters, row),
+            factors[row],
+            parameters[row],
         )
         whole[row, 1] = corners.clamped
         if whole[row, 0]:
@@ -104,7 +104,7 @@ def columns(table: PolicyTable, words: Any) -> tuple[tuple[Any, ...], Any, int]:
         regime, place = words[:, place].copy(), place + 1
     rows = []
     for count in (len(table.factors), len(table.parameter_axes), len(table.symbols)):
-        rows.append(numbers[:, place : place + count].copy() if count else None)
+        rows.append(numbers[:, place : place + count].copy())  # of no axes, none: one type for all tables
         place += count
     factors, parameters, inventory = rows
     count = 0 if table.sensitivity is None else len(table.sensitivity.parameters)
@@ -161,8 +161,8 @@ def price_rows(
             now[row],
             of_row(time, row),
             of_row(regime, row),
-            of_row(factors, row),
-            of_row(parameters, row),
+            factors[row],
+            parameters[row],
         )
         for flow in range(len(prices)):
             whole[row, 1 + 3 * flow] = not np.isnan(prices[flow].price)
