@@ -41,8 +41,7 @@
 #endif
 #if defined(__FAST_MATH__) || defined(_M_FP_FAST) || defined(__ASSOCIATIVE_MATH__) ||                        \
     defined(__RECIPROCAL_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
-#error                                                                                                       \
-    "quotegrid.h needs IEEE arithmetic: compile without -ffast-math, -Ofast or /fp:fast"
+#error "quotegrid.h needs IEEE arithmetic: compile without -ffast-math, -Ofast or /fp:fast"
 #endif
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "quotegrid.h reads little-endian numbers in place and needs a little-endian machine"

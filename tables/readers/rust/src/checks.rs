@@ -88,7 +88,10 @@ fn axis(view: View, id: Id) -> Result<Axis, FileError> {
     hold((1..nodes.len()).all(|i| nodes.at(i - 1) < nodes.at(i)), AxisOrder)?;
     let (first, last) = (nodes.at(0), nodes.at(nodes.len() - 1));
     let snap = if id >= Id::Inventory0 { SNAP } else { SNAP * (last - first) };
-    Ok(Axis { id, count: nodes.len(), stride: 0, first, last, low: first, high: last, snap })
+    let steps = (nodes.len() - 1) as f64;
+    let nodes_per_unit = if steps > 0.0 { steps / (last - first) } else { 0.0 };
+    let count = nodes.len();
+    Ok(Axis { id, count, first, last, low: first, high: last, snap, steps, nodes_per_unit, ..Axis::NONE })
 }
 
 fn check_axes(layout: &mut Layout, file: &[u8]) -> Checked {
@@ -196,7 +199,19 @@ fn check_flows(layout: &mut Layout, file: &[u8]) -> Checked {
         };
         hold(!(0..place).any(same), FlowRepeated)?;
     }
+    let most = sizes.iter().max().unwrap_or(0) as f64;
+    let lots = layout.axis_count() - layout.assets..layout.axis_count();
+    layout.axes[lots].iter_mut().for_each(|axis| set_free(axis, most));
     Ok(())
+}
+
+/// Between which inventories no fill of at most so many lots leaves the limits. Sums are rounded, but never past
+/// each other: what holds at both ends holds for all between and for all smaller fills.
+fn set_free(axis: &mut Axis, lots: f64) {
+    (axis.free_low, axis.free_high) = (axis.first + lots, axis.last - lots);
+    if axis.first - (axis.free_low - lots) > SNAP || (axis.free_high + lots) - axis.last > SNAP {
+        axis.free_low = f64::INFINITY; // look every time
+    }
 }
 
 /// The sizes of all axes of the states, in their order.

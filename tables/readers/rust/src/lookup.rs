@@ -72,7 +72,7 @@ pub struct Corners {
     states: [usize; MOST_CORNERS], // from there on
     weights: [f64; MOST_CORNERS],
     clamped: u32,
-    rounded: bool, // nearest or towards_flat: limits are those of the inventory below
+    near_limit: bool,           // nearest or towards_flat, and a fill may leave the limits
     inventory: [f64; MAX_AXES], // as given, but clamped and snapped to nodes
 }
 
@@ -84,29 +84,57 @@ impl Corners {
             states: [0; MOST_CORNERS],
             weights: [0.0; MOST_CORNERS],
             clamped: 0,
-            rounded: false,
+            near_limit: false,
             inventory: [0.0; MAX_AXES],
         }
     }
 
     /// Multiply the corners found so far by those of one more axis.
-    #[inline]
+    #[inline(always)]
     fn extend(&mut self, along: Along, stride: usize) {
-        match along {
-            Along::Node(node) => self.base += node * stride,
-            Along::Between(node, w) => {
+        let (node, w) = match along {
+            Along::Node(node) => {
                 self.base += node * stride;
-                for c in (0..self.count).rev() {
+                return;
+            }
+            Along::Between(node, w) => (node, w),
+        };
+        self.base += node * stride;
+        let (states, weights) = (&mut self.states, &mut self.weights);
+        match self.count {
+            // the loop below, unrolled: these stay in registers
+            1 => {
+                states[1] = stride;
+                (weights[0], weights[1]) = (1.0 - w, w);
+                self.count = 2;
+            }
+            2 => {
+                let (step, low, high) = (states[1], weights[0], weights[1]);
+                (states[1], states[2], states[3]) = (stride, step, step + stride);
+                (weights[0], weights[1]) = (low * (1.0 - w), low * w);
+                (weights[2], weights[3]) = (high * (1.0 - w), high * w);
+                self.count = 4;
+            }
+            count => {
+                for c in (0..count).rev() {
                     // backwards: corner c becomes 2c and 2c + 1
-                    let (state, weight) = (self.states[c], self.weights[c]);
-                    self.states[2 * c] = state;
-                    self.weights[2 * c] = weight * (1.0 - w);
-                    self.states[2 * c + 1] = state + stride;
-                    self.weights[2 * c + 1] = weight * w;
+                    let (state, weight) = (states[c], weights[c]);
+                    (states[2 * c], states[2 * c + 1]) = (state, state + stride);
+                    (weights[2 * c], weights[2 * c + 1]) = (weight * (1.0 - w), weight * w);
                 }
-                self.count *= 2;
+                self.count = 2 * count;
             }
         }
+    }
+
+    /// One more axis; the coordinate clamped and snapped.
+    #[inline(always)]
+    fn take(&mut self, view: View, place: usize, rules: Rules, x: f64) -> Result<f64, Refusal> {
+        let axis = &view.layout.axes[place];
+        let (along, settled, clamped) = axis.along(view.numbers(axis.id), rules, x)?;
+        self.clamped |= u32::from(clamped) << place;
+        self.extend(along, axis.stride);
+        Ok(settled)
     }
 
     pub(crate) fn states(&self) -> impl Iterator<Item = usize> + '_ {
@@ -114,16 +142,22 @@ impl Corners {
     }
 
     /// Σ weight · number; a state has `row` numbers, of which this is number `column`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn sum(&self, numbers: Numbers, row: usize, column: usize) -> f64 {
+        let (states, weights) = (&self.states, &self.weights);
         let base = self.base * row + column;
         let first = numbers.at(base);
         if self.count == 1 {
             return first;
         }
-        let mut total = self.weights[0] * first;
-        for (state, weight) in self.states[1..self.count].iter().zip(&self.weights[1..self.count]) {
-            total += weight * numbers.at(base + state * row);
+        let mut total = weights[0] * first + weights[1] * numbers.at(base + states[1] * row);
+        if self.count == 2 {
+            return total;
+        }
+        total += weights[2] * numbers.at(base + states[2] * row);
+        total += weights[3] * numbers.at(base + states[3] * row);
+        for c in 4..self.count.min(MOST_CORNERS) {
+            total += weights[c] * numbers.at(base + states[c] * row);
         }
         total
     }
@@ -142,8 +176,7 @@ enum Along {
 }
 
 /// The last node that is not above x, or 0.
-#[inline]
-fn node_below(nodes: Numbers, count: usize, x: f64) -> usize {
+fn search(nodes: Numbers, count: usize, x: f64) -> usize {
     let (mut low, mut left) = (0, count);
     while left > 1 {
         let half = left / 2;
@@ -154,37 +187,51 @@ fn node_below(nodes: Numbers, count: usize, x: f64) -> usize {
 }
 
 impl Axis {
-    /// Steps 1 to 3: the corners, the coordinate clamped and snapped, and whether it was clamped.
-    #[inline]
-    fn along(&self, nodes: Numbers, rules: Rules, mut x: f64) -> Result<(Along, f64, bool), Refusal> {
-        if !x.is_finite() {
-            return Err(Refusal::NotANumber);
+    /// The same: guessed, as if the nodes were evenly spread, or else searched for.
+    #[inline(always)]
+    fn node_below(&self, nodes: Numbers, x: f64) -> usize {
+        let guess = (x - self.first) * self.nodes_per_unit;
+        if guess >= 0.0 && guess < self.steps {
+            let i = guess as usize;
+            if nodes.at(i) <= x && x < nodes.at(i + 1) {
+                return i;
+            }
         }
-        let clamped = self.low - x > self.snap || x - self.high > self.snap;
-        if clamped {
+        search(nodes, self.count, x)
+    }
+
+    /// Steps 1 to 3: the corners, the coordinate clamped and snapped, and whether it was clamped.
+    #[inline(always)]
+    fn along(&self, nodes: Numbers, rules: Rules, mut x: f64) -> Result<(Along, f64, bool), Refusal> {
+        let inside = self.low - x <= self.snap && x - self.high <= self.snap; // not so of NaN
+        if !inside {
+            if !x.is_finite() {
+                return Err(Refusal::NotANumber);
+            }
             if rules.outside == Outside::Refuse {
                 return Err(Refusal::OutsideBox);
             }
             x = if x < self.low { self.low } else { self.high };
         }
-        let i = node_below(nodes, self.count, x);
+        let i = self.node_below(nodes, x);
         let low = nodes.at(i);
         if (x - low).abs() <= self.snap || i + 1 == self.count {
-            return Ok((Along::Node(i), low, clamped));
+            return Ok((Along::Node(i), low, !inside));
         }
         let high = nodes.at(i + 1);
         let (below, above) = (x - low, high - x);
         if above <= self.snap {
-            return Ok((Along::Node(i + 1), high, clamped));
+            return Ok((Along::Node(i + 1), high, !inside));
         }
-        let (flatter, level) = (high.abs() < low.abs(), high.abs() == low.abs());
+        let (nearer, level) = (above < below, above == below);
+        let (flatter, as_flat) = (high.abs() < low.abs(), high.abs() == low.abs());
         let along = match rules.between {
             Between::Exact => return Err(Refusal::BetweenNodes),
-            Between::Nearest => Along::Node(i + usize::from(above < below || (above == below && flatter))),
-            Between::TowardsFlat => Along::Node(i + usize::from(flatter || (level && above < below))),
+            Between::Nearest => Along::Node(i + usize::from(nearer | (level & flatter))),
+            Between::TowardsFlat => Along::Node(i + usize::from(flatter | (as_flat & nearer))),
             Between::Linear => Along::Between(i, below / (high - low)),
         };
-        Ok((along, x, clamped))
+        Ok((along, x, !inside))
     }
 }
 
@@ -197,7 +244,7 @@ pub struct Quote<'a> {
 
 impl<B: AsRef<[u8]>> Table<B> {
     /// Where a state falls in the table; every number follows from it. Allocates nothing.
-    #[inline]
+    #[inline(always)]
     pub fn look_up<'a>(
         &'a self,
         rules: Rules,
@@ -219,29 +266,32 @@ impl<B: AsRef<[u8]>> Table<B> {
         corners.states[0] = 0;
         corners.weights[0] = 1.0;
         corners.clamped = 0;
-        corners.rounded = matches!(rules.between, Between::Nearest | Between::TowardsFlat);
+        corners.near_limit = false;
         let linear = Rules { between: Between::Linear, ..rules };
         let mut place = 0;
-        let mut axis = |rules: Rules, x: f64, corners: &mut Corners| {
-            let axis = &layout.axes[place];
-            let (along, settled, clamped) = axis.along(view.numbers(axis.id), rules, x)?;
-            corners.clamped |= u32::from(clamped) << place;
-            corners.extend(along, axis.stride);
-            place += 1;
-            Ok(settled)
-        };
         if let Some(time) = state.time {
-            axis(linear, time, corners)?;
+            corners.take(view, place, linear, time)?;
+            place += 1;
         }
         if let Some(regime) = state.regime {
             let known = usize::try_from(regime).ok().filter(|&regime| regime < layout.regimes);
-            corners.extend(Along::Node(known.ok_or(Refusal::UnknownRegime)?), layout.regime_stride);
+            corners.base += known.ok_or(Refusal::UnknownRegime)? * layout.regime_stride;
         }
-        for &x in state.factors.iter().chain(state.parameters) {
-            axis(linear, x, corners)?;
+        for &x in state.factors {
+            corners.take(view, place, linear, x)?;
+            place += 1;
         }
+        for &x in state.parameters {
+            corners.take(view, place, linear, x)?;
+            place += 1;
+        }
+        let rounds = matches!(rules.between, Between::Nearest | Between::TowardsFlat);
         for (asset, &x) in state.inventory.iter().enumerate() {
-            corners.inventory[asset] = axis(rules, x, corners)?;
+            let settled = corners.take(view, place, rules, x)?;
+            let axis = &layout.axes[place];
+            corners.inventory[asset] = settled;
+            corners.near_limit |= rounds && !(axis.free_low <= settled && settled <= axis.free_high);
+            place += 1;
         }
         Ok(Quote { view, corners })
     }
@@ -269,7 +319,7 @@ impl Quote<'_> {
     pub(crate) fn raw_offset(&self, flow: usize) -> f64 {
         let (view, layout) = (self.view, self.view.layout);
         assert!(flow < layout.flows, "flow {flow} of a table with {} flows", layout.flows);
-        if self.corners.rounded {
+        if self.corners.near_limit {
             // a fill must not leave the limits from the inventory that was given
             let asset = view.integers(Id::FlowAsset).at(flow) as usize;
             let fill = view.integers(Id::FlowSide).at(flow) * view.integers(Id::FlowSize).at(flow);

@@ -212,7 +212,28 @@ pub(crate) struct Axis {
     pub last: f64,
     pub low: f64, // the validity box
     pub high: f64,
-    pub snap: f64, // a coordinate so close to a node is the node
+    pub snap: f64,           // a coordinate so close to a node is the node
+    pub steps: f64,          // from the first node to the last
+    pub nodes_per_unit: f64, // were they evenly spread
+    pub free_low: f64,       // of an inventory: between these no fill leaves the limits
+    pub free_high: f64,
+}
+
+impl Axis {
+    pub const NONE: Axis = Axis {
+        id: Id::Time,
+        count: 0,
+        stride: 0,
+        first: 0.0,
+        last: 0.0,
+        low: 0.0,
+        high: 0.0,
+        snap: 0.0,
+        steps: 0.0,
+        nodes_per_unit: 0.0,
+        free_low: 0.0,
+        free_high: 0.0,
+    };
 }
 
 /// Where everything is in a file, and how many there are of it.
@@ -236,13 +257,11 @@ pub(crate) struct Layout {
 impl Layout {
     /// Tensors as the header has them; the rest is found by `checks`.
     pub fn new(header: Header) -> Layout {
-        let none =
-            Axis { id: Id::Time, count: 0, stride: 0, first: 0.0, last: 0.0, low: 0.0, high: 0.0, snap: 0.0 };
         Layout {
             metadata: header.metadata,
             tensors: header.tensors,
             spans: header.tensors.map(|tensor| tensor.map_or((0, 0), |tensor| tensor.span())),
-            axes: [none; MAX_AXES],
+            axes: [Axis::NONE; MAX_AXES],
             times: 0,
             factors: 0,
             parameter_axes: 0,
