@@ -61,5 +61,5 @@ def test_a_step_moves_every_number_that_a_path_leads_to() -> None:
     moved = with_step(apart, "flow.book.fee", 0.125)
     assert moved == with_numbers(apart, {"flow.book/bid.fee": 0.375, "flow.book/ask.fee": 0.625})
     assert with_step(apart, "flow.book.fee", 0.0) == apart
-    with pytest.raises(NoSuchNumberError, match="the problem has no number 'price.colour'"):
+    with pytest.raises(NoSuchNumberError, match=r"the problem has no number 'price\.colour'"):
         with_step(apart, "price.colour", 1.0)
