@@ -82,7 +82,8 @@ class ControlledChain:
 def in_problem_order(channels: Sequence[FillChannels], grouped: Sequence[Array]) -> Array:
     """[flow, …] in the order of the problem, from one array [flow of the channel, …] per channel."""
     order = [place for channel in channels for place in channel.order]
-    return jnp.concatenate(grouped)[np.argsort(order)]
+    together = jnp.concatenate(grouped)
+    return together if order == sorted(order) else together[np.argsort(order)]
 
 
 def destination(theta: Float[Array, "*state"], shift: Shift) -> Float[Array, "*state"]:

@@ -14,12 +14,28 @@ from jaxtyping import Array, Bool, Float, Int
 
 from quotegrid.models.problem import Problem
 from quotegrid.solver.bellman import greedy_policy
+from quotegrid.solver.chain import ControlledChain
 from quotegrid.solver.discretise import inventory_lattices
-from quotegrid.solver.finite_tangents import Moving, MovingOutput, march_tangents, moving_output, start_moving
+from quotegrid.solver.exponential_flows import exponential_flows
+from quotegrid.solver.finite_tangents import (
+    Moving,
+    MovingOutput,
+    Stages,
+    march_tangents,
+    moving_output,
+    start_moving,
+)
 from quotegrid.solver.kernels import hot_kernel, kernel
 from quotegrid.solver.linear_tangents import Columns, linear_equation, march_linear_tangents
-from quotegrid.solver.methods import linear_decay
-from quotegrid.solver.tangents import ChainTangents, Holds, Tangents, chain_tangents, stationary_tangents
+from quotegrid.solver.methods import linear_decay, obstacle_to_linearity
+from quotegrid.solver.tangents import (
+    ChainTangents,
+    Holds,
+    Tangents,
+    chain_tangents,
+    moving_part,
+    stationary_tangents,
+)
 
 _MANY_FILLS = 2e4  # in a horizon: beyond, implicit steps are fewer
 _LONGEST_CHUNK = 32  # output times per compiled call of the general march
@@ -188,11 +204,12 @@ def _march(
     count = len(to_go)
     chunk = -(-count // -(-count // _LONGEST_CHUNK))
     padded = np.concatenate([to_go, np.full(-count % chunk, to_go[-1])])
-    moving, state, fills = _start(problem, directions, second=second)
+    closed = obstacle_to_linearity(problem) is None
+    moving, stages, state, fills = _start(problem, directions, second=second, closed=closed)
     explicit = float(fills) * float(to_go[-1]) <= _MANY_FILLS
     pieces = []
     for outputs in padded.reshape(-1, chunk):
-        state, piece = _chunk(moving, state, outputs, explicit=explicit, more=more)
+        state, piece = _chunk(moving, stages, state, outputs, explicit=explicit, more=more)
         if not bool(state.sound):
             raise MarchError(
                 f"the tangents reached {float(state.now):.6g} of {float(to_go[-1]):.6g} to go, in "
@@ -203,18 +220,29 @@ def _march(
 
 
 @kernel
-def _start(problem: Problem, directions: Problem, *, second: bool) -> tuple[ChainTangents, Moving, Array]:
-    """And how many fills there are per time, at most, where θ does not depend on inventory."""
+def _start(
+    problem: Problem, directions: Problem, *, second: bool, closed: bool
+) -> tuple[ChainTangents[ControlledChain], Stages, Moving, Array]:
+    """And how many fills there are per time, at most, where θ does not depend on inventory; `closed`: B has a
+    closed form.
+    """
     moving = chain_tangents(problem, directions, second)
     rates = greedy_policy(moving.chain, jnp.zeros(moving.chain.shape)).rates
-    return moving, start_moving(moving), jnp.max(jnp.sum(rates, axis=0), initial=0.0)
+    stages = moving_part(exponential_flows, moving) if closed else moving
+    return moving, stages, start_moving(moving), jnp.max(jnp.sum(rates, axis=0), initial=0.0)
 
 
 @kernel
 def _chunk(
-    moving: ChainTangents, state: Moving, to_go: Array, *, explicit: bool, more: bool
+    moving: ChainTangents[ControlledChain],
+    stages: Stages,
+    state: Moving,
+    to_go: Array,
+    *,
+    explicit: bool,
+    more: bool,
 ) -> tuple[Moving, MovingOutput]:
-    return march_tangents(moving, state, to_go, explicit, more)
+    return march_tangents(moving, state, to_go, explicit, more, stages)
 
 
 def _target(problem: Problem) -> tuple[int, ...]:

@@ -12,11 +12,13 @@ of order 8 march it:
   left out of the Jacobian, ∂L/∂θ, couples θ to its tangents one way and costs no stability; the extrapolation
   takes its error away with the others.
 
+Where B has a closed form (`exponential_flows`), the stages of a step evaluate that.
+
 The step is controlled for θ and for each tangent, relative to its largest entry. Where a quote changes its
 tick, L jumps: a step across such a moment must be so short that the jump makes no difference.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +28,7 @@ from jaxtyping import Array, Bool, Float, Int
 from quotegrid.solver.bellman import GreedyPolicy, greedy_policy
 from quotegrid.solver.chain import ControlledChain
 from quotegrid.solver.dormand_prince import ERROR_WEIGHTS, STAGE_WEIGHTS, STAGES, STEP_WEIGHTS
+from quotegrid.solver.exponential_flows import ExponentialFlows
 from quotegrid.solver.extrapolated_euler import ORDER, STEP_LIMIT, extrapolation_weights
 from quotegrid.solver.linear_systems import Factors, factorise, solve_factored
 from quotegrid.solver.runge_kutta import STABLE
@@ -35,6 +38,10 @@ TOLERANCE = 1e-11  # of a step: of θ against the value scale, of a tangent agai
 _JUMP = 1e-8  # of a step across a change of a tick, against a tangent's largest entry
 _SAFETY, _SHRINK, _GROW, _HALVE = 0.9, 0.1, 6.0, 0.25
 _ROUNDING = 2e-14  # of an entry: what rounding of the increments becomes under the extrapolation weights
+
+
+Stages: TypeAlias = ChainTangents[ControlledChain | ExponentialFlows]
+"""What the stages of a step evaluate B with: the chain, or the closed form where there is one."""
 
 
 class Moving(NamedTuple):
@@ -79,7 +86,7 @@ class Later(NamedTuple):
     offsets: Float[Array, "order flow *state"]
 
 
-def start_moving(moving: ChainTangents) -> Moving:
+def start_moving(moving: ChainTangents[ControlledChain]) -> Moving:
     """At the end of the horizon."""
     chain = moving.chain
     wide = (slice(None),) + (None,) * len(chain.shape)
@@ -97,7 +104,7 @@ def start_moving(moving: ChainTangents) -> Moving:
     return Moving(bias, level, d_bias, d_level, slopes, jnp.zeros(()), first_step, none, sound)
 
 
-def _slopes(moving: ChainTangents, bias: Array, d_bias: Array) -> Slopes:
+def _slopes(moving: ChainTangents[ControlledChain], bias: Array, d_bias: Array) -> Slopes:
     def operator(chain: ControlledChain, theta: Array) -> tuple[Array, GreedyPolicy]:
         policy = greedy_policy(chain, theta)
         return policy.operator, policy
@@ -105,8 +112,24 @@ def _slopes(moving: ChainTangents, bias: Array, d_bias: Array) -> Slopes:
     return Slopes(*tangents_of(operator, moving, bias, d_bias))
 
 
+def _pace(stages: Stages, bias: Array, d_bias: Array) -> tuple[Array, Array]:
+    """B at a place and the derivatives of B, alone."""
+
+    def operator(chain: ControlledChain | ExponentialFlows, theta: Array) -> tuple[Array, Array]:
+        closed = isinstance(chain, ExponentialFlows)
+        found = chain.operator(theta) if closed else greedy_policy(chain, theta).operator
+        return found, found
+
+    return tangents_of(operator, stages, bias, d_bias)
+
+
 def march_tangents(
-    moving: ChainTangents, start: Moving, outputs: Float[Array, " t"], explicit: bool, more: bool
+    moving: ChainTangents[ControlledChain],
+    start: Moving,
+    outputs: Float[Array, " t"],
+    explicit: bool,
+    more: bool,
+    stages: Stages,
 ) -> tuple[Moving, MovingOutput]:
     """θ and its tangents at the increasing times to go `outputs`, by either scheme; `more`: all that an
     output may hold.
@@ -129,7 +152,7 @@ def march_tangents(
         length = jnp.where(2.0 * longest >= left, 0.5 * left, longest)
         length = jnp.where(longest >= left, left, length)
         drift, d_drift = policy.operator[chain.target], d_operator[at_target]
-        e, d_e, error, d_error, after = scheme(moving, state, length)
+        e, d_e, error, d_error, after = scheme(moving, stages, state, length)
         bias, d_bias = state.bias + e, state.d_bias + d_e
         shift, d_shift = bias[chain.target], d_bias[at_target]
         bias, d_bias = bias - shift, d_bias - d_shift[wide]
@@ -175,34 +198,42 @@ def march_tangents(
 _Step = tuple[Array, Array, Array, Array, Slopes]
 
 
-def _less_drift(moving: ChainTangents, at: Slopes, start: Slopes) -> tuple[Array, Array]:
-    """Slopes less those of the target where the step starts, so that only differences are added up."""
+def _less_drift(
+    moving: ChainTangents[ControlledChain], pace: tuple[Array, Array], here: Moving
+) -> tuple[Array, Array]:
+    """B and its derivatives less those of the target where the step starts, so that only differences are
+    added up.
+    """
     target = moving.chain.target
     wide = (slice(None),) + (None,) * len(target)
-    d_drift = start.d_operator[(slice(None), *target)]
-    return at.policy.operator - start.policy.operator[target], at.d_operator - d_drift[wide]
+    d_drift = here.slopes.d_operator[(slice(None), *target)]
+    return pace[0] - here.slopes.policy.operator[target], pace[1] - d_drift[wide]
 
 
-def _explicit_step(moving: ChainTangents, here: Moving, length: Array) -> _Step:
+def _explicit_step(
+    moving: ChainTangents[ControlledChain], stages: Stages, here: Moving, length: Array
+) -> _Step:
     """One step of Dormand and Prince's method of order 8."""
 
     def combined(weights: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
         return tuple(length * jnp.tensordot(weights, x, axes=1) for x in found)  # type: ignore[return-value]
 
-    def stage(found: tuple[Array, Array], row: tuple[Array, Array]) -> tuple[tuple[Array, Array], Slopes]:
+    def add(found: tuple[Array, Array], row: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
         weights, place = row
         e, d_e = combined(weights, found)
-        slopes = _slopes(moving, here.bias + e, here.d_bias + d_e)
-        new = _less_drift(moving, slopes, here.slopes)
-        return jax.tree.map(lambda x, y: x.at[place].set(y), found, new), slopes
+        pace = _pace(stages, here.bias + e, here.d_bias + d_e)
+        new = _less_drift(moving, pace, here)
+        return jax.tree.map(lambda x, y: x.at[place].set(y, mode="promise_in_bounds"), found, new), None
 
-    first = _less_drift(moving, here.slopes, here.slopes)
+    first = _less_drift(moving, (here.slopes.policy.operator, here.slopes.d_operator), here)
     found = jax.tree.map(lambda x: jnp.zeros((STAGES + 1, *x.shape)).at[0].set(x), first)
-    # the last row is the step itself: the slope at the new place is for the error estimate and the next step
-    step = np.concatenate([STEP_WEIGHTS, np.zeros(STAGES + 1 - len(STEP_WEIGHTS))])
-    rows = np.concatenate([np.pad(STAGE_WEIGHTS, ((0, 0), (0, 1))), step[None]])
-    found, on_the_way = jax.lax.scan(stage, found, (jnp.asarray(rows), jnp.arange(1, STAGES + 1)))
-    e, d_e = combined(jnp.asarray(step), found)
+    rows = jnp.asarray(np.pad(STAGE_WEIGHTS, ((0, 0), (0, 1)))), jnp.arange(1, STAGES)
+    found, _ = jax.lax.scan(add, found, rows)
+    e, d_e = combined(jnp.asarray(np.pad(STEP_WEIGHTS, (0, STAGES + 1 - len(STEP_WEIGHTS)))), found)
+    # the slopes at the new place are for the error estimate and the next step
+    after = _slopes(moving, here.bias + e, here.d_bias + d_e)
+    last = _less_drift(moving, (after.policy.operator, after.d_operator), here)
+    found = jax.tree.map(lambda x, y: x.at[STAGES].set(y), found, last)
 
     def error(x: Array, axes: tuple[int, ...]) -> Array:
         fifth, third = (
@@ -213,10 +244,12 @@ def _explicit_step(moving: ChainTangents, here: Moving, length: Array) -> _Step:
 
     axes = tuple(range(len(moving.chain.shape)))
     errors = error(found[0], axes), error(found[1], tuple(axis + 1 for axis in axes))
-    return e, d_e, *errors, jax.tree.map(lambda x: x[-1], on_the_way)
+    return e, d_e, *errors, after
 
 
-def _extrapolated_step(moving: ChainTangents, here: Moving, length: Array) -> _Step:
+def _extrapolated_step(
+    moving: ChainTangents[ControlledChain], stages: Stages, here: Moving, length: Array
+) -> _Step:
     """1 … K linearly implicit small steps, side by side, and their combinations of orders K and K - 1."""
     chain = moving.chain
     counts = np.arange(1, ORDER + 1)
@@ -231,8 +264,8 @@ def _extrapolated_step(moving: ChainTangents, here: Moving, length: Array) -> _S
 
     def lane(moved: tuple[Array, Array], factor: Factors) -> tuple[Array, Array]:
         e, d_e = moved
-        slopes = _slopes(moving, here.bias + e, here.d_bias + d_e)
-        right, d_right = _less_drift(moving, slopes, here.slopes)
+        pace = _pace(stages, here.bias + e, here.d_bias + d_e)
+        right, d_right = _less_drift(moving, pace, here)
         solve = jax.vmap(solve_factored, in_axes=(None, 0))
         return e + solve_factored(factor, right), d_e + solve(factor, d_right)
 
@@ -254,7 +287,12 @@ def _extrapolated_step(moving: ChainTangents, here: Moving, length: Array) -> _S
 
 
 def moving_output(
-    moving: ChainTangents, bias: Array, level: Array, d_bias: Array, d_level: Array, more: bool
+    moving: ChainTangents[ControlledChain],
+    bias: Array,
+    level: Array,
+    d_bias: Array,
+    d_level: Array,
+    more: bool,
 ) -> MovingOutput:
     """Offsets by the chain rule; with `more` the derivatives by the time to go, where ∂θ/∂τ = B, and what
     holds the quotes.

@@ -19,9 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from quotegrid.solver.bellman import greedy_policy
-from quotegrid.solver.chain import ControlledChain, in_problem_order
-from quotegrid.solver.tangents import ChainTangents, tangents_of
+from quotegrid.solver.chain import ControlledChain
+from quotegrid.solver.exponential_flows import exponential_flows
+from quotegrid.solver.tangents import ChainTangents, moving_part
 
 _LONGEST = 12.0  # hx of a step, x the largest (Pv)/v
 _MOST_TERMS = 96
@@ -86,42 +86,33 @@ class LinearEquation(NamedTuple):
     level: Columns  # θ(T) at the target, currency
 
 
-def linear_equation(moving: ChainTangents) -> tuple[LinearEquation, Bool[Array, " parameter"]]:
+def linear_equation(
+    moving: ChainTangents[ControlledChain],
+) -> tuple[LinearEquation, Bool[Array, " parameter"]]:
     """The equation of a chain of one axis, and which parameters leave it linear."""
 
-    def parts(chain: ControlledChain, theta: Array) -> tuple[dict[str, Array], dict[str, Array]]:
-        channels = chain.channels
-        size, multiplier = (
-            in_problem_order(channels, [getattr(c, name) for c in channels])
-            for name in ("size", "multiplier")
-        )
-        hazard = in_problem_order(
-            channels, [jax.vmap(lambda i: i.constant_hazard())(c.intensity) for c in channels]
-        )
-        decays = hazard / (size * multiplier)
+    def parts(chain: ControlledChain) -> dict[str, Array]:
+        flows = exponential_flows(chain)
         level = chain.terminal[chain.target]
-        found = {
-            "decays": decays,
-            "decay": decays[0],
-            "diagonal": decays[0] * chain.reward,
-            "rates": greedy_policy(chain, theta).rates,
-            "terminal": decays[0] * (chain.terminal - level),
+        return {
+            "decays": flows.decays,
+            "decay": flows.decays[0],
+            "diagonal": flows.decays[0] * flows.reward,
+            "rates": flows.rates,
+            "terminal": flows.decays[0] * (chain.terminal - level),
             "level": level,
         }
-        return found, found
 
-    chain = moving.chain
-    zero = jnp.zeros(chain.shape)
-    count = moving.many
-    tangents = count if moving.second is None else 2 * count
-    still = jnp.zeros((tangents, *chain.shape))
-    values, slopes = tangents_of(parts, moving, zero, still)
+    found = moving_part(parts, moving)
+    first = found.direction(found.first)
+    second = None if found.second is None else found.direction(found.second)
 
     def columns(name: str) -> Columns:
-        last = jnp.moveaxis(slopes[name], 0, -1)
-        return Columns(values[name][..., None], last[..., :count], last[..., count:])
+        slopes = jnp.moveaxis(first[name], 0, -1)
+        bends = slopes[..., :0] if second is None else jnp.moveaxis(second[name], 0, -1)
+        return Columns(found.chain[name][..., None], slopes, bends)
 
-    moves = slopes["decays"][:count]
+    moves = first["decays"]
     largest = jnp.max(jnp.abs(moves), axis=1, initial=0.0)
     linear = jnp.ptp(moves, axis=1) <= _SAME * largest
     return LinearEquation(*(columns(name) for name in LinearEquation._fields)), linear

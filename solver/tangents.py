@@ -21,7 +21,8 @@ B'' the second derivative of B along (x, θ(x)) with θ(x) replaced by its tange
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -55,12 +56,18 @@ class Holds(NamedTuple):
     kinked: Bool[Array, "flow *state"]  # at a kink: derivatives are one-sided
 
 
-class ChainTangents(NamedTuple):
-    """A chain, its derivatives along each direction, and the second ones if asked for; as the chain's leaves,
-    stacked along a first axis.
+_C = TypeVar("_C", covariant=True)
+_P = TypeVar("_P")
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class ChainTangents(Generic[_C]):
+    """A chain, or what a part of it comes to, its derivatives along each direction, and the second ones if
+    asked for; as the chain's leaves, stacked along a first axis.
     """
 
-    chain: ControlledChain
+    chain: _C
     first: list[Array]
     second: list[Array] | None
 
@@ -69,12 +76,12 @@ class ChainTangents(NamedTuple):
         """The number of directions."""
         return len(self.first[0])
 
-    def direction(self, leaves: list[Array]) -> ControlledChain:
+    def direction(self, leaves: list[Array]) -> _C:
         """One of the derivatives, as a chain."""
         return jax.tree.unflatten(jax.tree.structure(self.chain), leaves)
 
 
-def chain_tangents(problem: Problem, directions: Problem, second: bool) -> ChainTangents:
+def chain_tangents(problem: Problem, directions: Problem, second: bool) -> ChainTangents[ControlledChain]:
     """How the chain of a problem moves; `directions` holds tangents of the problem's leaves, stacked."""
 
     def along(direction: Problem) -> tuple[list[Array], list[Array] | None]:
@@ -89,8 +96,8 @@ def chain_tangents(problem: Problem, directions: Problem, second: bool) -> Chain
 
 
 def tangents_of(
-    function: Callable[[ControlledChain, Array], tuple[Any, Any]],
-    moving: ChainTangents,
+    function: Callable[[_C, Array], tuple[Any, Any]],
+    moving: ChainTangents[_C],
     bias: Float[Array, "*state"],
     d_bias: Float[Array, "tangent *state"],
 ) -> tuple[Any, Any]:
@@ -106,7 +113,7 @@ def tangents_of(
     def bent(leaves: list[Array], d: Array, bending: list[Array], dd: Array) -> Any:
         direction = moving.direction(leaves)
 
-        def slope_at(chain: ControlledChain, theta: Array) -> Any:
+        def slope_at(chain: _C, theta: Array) -> Any:
             return jax.jvp(lambda *at: function(*at)[0], (chain, theta), (direction, d))[1]
 
         bend = jax.jvp(slope_at, (moving.chain, bias), (direction, d))[1]
@@ -116,8 +123,25 @@ def tangents_of(
     return beside, jax.tree.map(lambda *parts: jnp.concatenate(parts), first, second)
 
 
+def moving_part(part: Callable[[_C], _P], moving: ChainTangents[_C]) -> ChainTangents[_P]:
+    """How what a function makes of the chain moves."""
+
+    def both(chain: _C, _: Array) -> tuple[list[Array], _P]:
+        found = part(chain)
+        return jax.tree.leaves(found), found
+
+    count = moving.many
+    still = jnp.zeros(count if moving.second is None else 2 * count)
+    values, leaves = tangents_of(both, moving, jnp.zeros(()), still)
+    bends = None if moving.second is None else [x[count:] for x in leaves]
+    return ChainTangents(values, [x[:count] for x in leaves], bends)
+
+
 def stationary_tangents(
-    moving: ChainTangents, bias: Float[Array, "*state"], level: Float[Array, ""], ergodic: bool
+    moving: ChainTangents[ControlledChain],
+    bias: Float[Array, "*state"],
+    level: Float[Array, ""],
+    ergodic: bool,
 ) -> tuple[Tangents, Tangents | None, Holds]:
     """First derivatives, second ones along each direction if they are there, and which quotes are held."""
     chain = moving.chain

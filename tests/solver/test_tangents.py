@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 
 from quotegrid.solver.derivatives import unit_directions
+from quotegrid.solver.exponential_flows import exponential_flows
 from quotegrid.solver.finite_tangents import march_tangents, start_moving
 from quotegrid.solver.kernels import kernel
 from quotegrid.solver.linear_tangents import linear_equation, march_linear_tangents
 from quotegrid.solver.solve import parameters
-from quotegrid.solver.tangents import chain_tangents
+from quotegrid.solver.tangents import chain_tangents, moving_part
 
 
 @pytest.mark.usefixtures("x64")
 def test_series_explicit_and_implicit_steps_agree(make_problem) -> None:
-    """To the marches' tolerance of 1e-11 a step, over some tens of steps."""
+    """To the marches' tolerance of 1e-11 a step, over some tens of steps; the closed form as well."""
     horizon = {"kind": "finite", "duration": 6.0, "terminal": {"quadratic": 0.05}}
     problem = parameters(make_problem(inventory={"max": 2}, horizon=horizon))
     leaves = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(problem)])
@@ -27,11 +28,12 @@ def test_series_explicit_and_implicit_steps_agree(make_problem) -> None:
         moving = chain_tangents(problem, directions, second=False)
         equation, linear = linear_equation(moving)
         bias, level, sound = march_linear_tangents(equation, to_go, shifts=(1, -1), target=2)
-        explicit, implicit = (
-            march_tangents(moving, start_moving(moving), to_go, explicit=explicit, more=True)
-            for explicit in (True, False)
-        )
-        return (bias.first, level.first, linear & sound), explicit, implicit
+        start, closed = start_moving(moving), moving_part(exponential_flows, moving)
+        marches = [
+            march_tangents(moving, start, to_go, explicit=explicit, more=True, stages=stages)
+            for explicit, stages in ((True, moving), (True, closed), (False, moving))
+        ]
+        return (bias.first, level.first, linear & sound), *marches
 
     series, *marches = routes(problem, unit_directions(problem, moving_numbers))
     assert series[2].all()
