@@ -7,6 +7,7 @@ h5netcdf) are imported by name.
 
 from quotegrid.tables.guarded_quoter import GuardedQuoter, Moment, Price
 from quotegrid.tables.lookup import Market, QuoteError
+from quotegrid.tables.many_lookups import Markets, Quotes
 from quotegrid.tables.policy_table import Flow, NamedAxis, PolicyTable, SolutionProtocol
 from quotegrid.tables.quoter import Quote, Quoter
 from quotegrid.tables.safetensors_file import read_safetensors, write_safetensors
@@ -16,6 +17,7 @@ __all__ = [
     "Flow",
     "GuardedQuoter",
     "Market",
+    "Markets",
     "Moment",
     "NamedAxis",
     "PolicyTable",
@@ -23,6 +25,7 @@ __all__ = [
     "Quote",
     "QuoteError",
     "Quoter",
+    "Quotes",
     "SolutionProtocol",
     "TableError",
     "read_safetensors",

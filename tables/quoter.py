@@ -14,7 +14,10 @@ from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any, NamedTuple
 
+from numpy.typing import ArrayLike
+
 from quotegrid.tables.lookup import Corners, Lookup, Market, number_reader, row_reader
+from quotegrid.tables.many_lookups import ManyLookups, Markets, Quotes
 from quotegrid.tables.policy_table import PolicyTable
 from quotegrid.tables.safetensors_file import read_safetensors
 from quotegrid.tables.shifts import Change, ShiftedNumbers, changes_of, moves, shifted_numbers
@@ -77,12 +80,16 @@ class Quoter:
         means: refuse (an error) or clamp (its nearest edge).
     """
 
-    __slots__ = ("_clamps", "_controls", "_labels", "_lookup", "_offsets", "_value", "table")
+    __slots__ = (
+        "_clamps", "_controls", "_labels", "_lookup", "_many", "_offsets", "_rules", "_value", "table",
+    )  # fmt: skip
 
     def __init__(self, table: PolicyTable, between: str = "exact", outside: str = "refuse") -> None:
         self.table = table
         self._labels = table.flow_labels
         self._lookup = Lookup(table, between, outside)
+        self._rules = (between, outside)
+        self._many: ManyLookups | None = None  # made when it is first asked for
         self._clamps = outside == "clamp"
         self._offsets = row_reader(table.offset)
         self._value = number_reader(table.value)
@@ -141,6 +148,25 @@ class Quoter:
             lookup.clamped(inventory, time, market) if self._clamps else (),
         )
         return found if shift is None else self._shifted(found, corners, offsets, shift)
+
+    def quotes(
+        self, inventory: ArrayLike, time: ArrayLike | None = None, market: Markets | None = None
+    ) -> Quotes:
+        """Everything the table says at many states, bit for bit as `quote` says it at each of them.
+
+        Args:
+            inventory: lots, signed, an array of any shape; for several assets one such array each, in the
+            order of `table.symbols`.
+            time: calendar times where the table has a time axis, else None.
+            market: regimes, factors and parameters, where the table has such axes. All arrays are of one
+            shape or broadcast to one; a number stands for all states.
+
+        Raises:
+            QuoteError: a state is refused; the error names the first one.
+        """
+        if self._many is None:
+            self._many = ManyLookups(self.table, *self._rules)
+        return self._many.quotes(inventory, time, market)
 
     def shifted_by(
         self,
