@@ -23,12 +23,11 @@ import numpy as np
 
 from quotegrid.tables.lookup import BETWEEN, SNAP
 from quotegrid.tables.numba_reader.coordinates import coordinate, count_of, jitted, regime_number
-from quotegrid.tables.numba_reader.jitted_table import JittedTable
+from quotegrid.tables.numba_reader.jitted_table import MOST_AXES, NONE, JittedTable, asked
 
 # refusals, by their numbers in FORMAT.md §6; `quotegrid.tables.lookup.REFUSALS` has the names
 NOT_A_NUMBER, OUTSIDE_BOX, BETWEEN_NODES, UNKNOWN_REGIME, WRONG_COORDINATES = 1, 2, 3, 4, 5
 
-MOST_AXES = 8
 CORNERS = np.dtype(
     [
         ("count", np.int64),  # 0: refused
@@ -73,27 +72,20 @@ def look_up(
         factors, parameters: in the order of the table, where it has such axes; each a number, a tuple or an
             array.
     """
-    if count_of(inventory) != table.assets:
-        corners.count = 0
-        return WRONG_COORDINATES
-    for asset in range(count_of(inventory)):
+    for asset in range(min(count_of(inventory), MOST_AXES)):
         corners.inventory[asset] = coordinate(inventory, asset)
-    return look_up_inventory(table, corners, time, regime, factors, parameters)
+    return look_up_inventory(table, corners, count_of(inventory), time, regime, factors, parameters)
 
 
 @jitted
 def look_up_inventory(
-    table: JittedTable, corners: Any, time: Any, regime: Any, factors: Any, parameters: Any
+    table: JittedTable, corners: Any, assets: int, time: Any, regime: Any, factors: Any, parameters: Any
 ) -> int:
     """`look_up` of the inventory that is in `corners` already."""
     corners.count = 0
     corners.clamped = 0
-    if (
-        count_of(time) != table.times
-        or count_of(regime) != (1 if table.regimes > 0 else 0)
-        or count_of(factors) != table.factors
-        or count_of(parameters) != table.parameters
-    ):
+    given = asked(count_of(time), count_of(regime), count_of(factors), count_of(parameters), assets)
+    if given != table.asked:
         return WRONG_COORDINATES
     corners.state[0] = 0
     count, first, axis = 1, 0, 0
@@ -106,9 +98,9 @@ def look_up_inventory(
         axis += 1
     for _ in range(count_of(regime)):
         number = regime_number(regime)
-        if number < 0 or number >= table.regimes:
+        if number < 0 or number >= table.layout.regimes:
             return UNKNOWN_REGIME
-        first += number * table.regime_stride
+        first += number * table.layout.regime_stride
     for place in range(count_of(factors)):
         x = coordinate(factors, place)
         refusal, count, first, taken = _along(table, corners, count, first, axis, x, _LINEAR)
@@ -122,13 +114,13 @@ def look_up_inventory(
             return refusal
         axis += 1
     near_limit = False
-    for asset in range(table.assets):
+    for asset in range(assets):
         x = corners.inventory[asset]
         refusal, count, first, taken = _along(table, corners, count, first, axis, x, table.between)
         if refusal:
             return refusal
         corners.inventory[asset] = taken
-        near_limit |= (taken < table.axes[axis].free_low) | (taken > table.axes[axis].free_high)
+        near_limit |= (taken < table.layout.axes[axis].free_low) | (taken > table.layout.axes[axis].free_high)
         axis += 1
     corners.near_limit = near_limit & ((table.between == _NEAREST) | (table.between == _TOWARDS_FLAT))
     corners.first = first
@@ -137,11 +129,18 @@ def look_up_inventory(
 
 
 @jitted
+def inventory_axis(table: Any, asset: int) -> Any:
+    """The axis of the inventory of an asset."""
+    layout = table.layout
+    return layout.axes[layout.times + layout.factors + layout.parameter_axes + asset]
+
+
+@jitted
 def _along(
     table: Any, corners: Any, count: int, first: int, number: int, x: float, between: int
 ) -> tuple[int, int, int, float]:
     """Multiply the corners so far by those of x on an axis: refusal or 0, how many, the first, x as taken."""
-    axis = table.axes[number]
+    axis = table.layout.axes[number]
     if not (axis.low - x <= axis.snap and x - axis.high <= axis.snap):  # true of NaN as well
         if not math.isfinite(x):
             return NOT_A_NUMBER, count, first, x
@@ -175,7 +174,7 @@ def _along(
 
 @jitted
 def _node(table: Any, axis: Any, i: int) -> float:
-    return table.nodes[np.uint64(axis.first + i)]  # unsigned, and nothing is counted from the end
+    return table.numbers[np.uint64(axis.first + i)]  # unsigned, and nothing is counted from the end
 
 
 @jitted
@@ -216,9 +215,9 @@ def _between_nodes(corners: Any, count: int, stride: int, w: float) -> int:
 
 
 @jitted
-def sum_over_corners(numbers: Any, start: int, row: int, column: int, corners: Any) -> float:
+def sum_over_corners(table: Any, start: int, row: int, column: int, corners: Any) -> float:
     """Σ weight · number; a state has `row` numbers, from `start` on, of which this is number `column`."""
-    count, state, weight = corners.count, corners.state, corners.weight
+    numbers, count, state, weight = table.numbers, corners.count, corners.state, corners.weight
     if count == 0:
         return math.nan
     start += corners.first * row + column
@@ -237,7 +236,7 @@ def sum_over_corners(numbers: Any, start: int, row: int, column: int, corners: A
 @jitted
 def value(table: JittedTable, corners: Any) -> float:
     """θ at the corners, in price unit · unit of the asset."""
-    return sum_over_corners(table.value, 0, 1, 0, corners)
+    return sum_over_corners(table, table.layout.value, 1, 0, corners)
 
 
 @jitted
@@ -253,7 +252,7 @@ def offset(table: JittedTable, corners: Any, flow: int) -> float:
         after = corners.inventory[about.asset] + about.move
         if about.first - after > SNAP or after - about.last > SNAP:
             return math.nan
-    return sum_over_corners(table.offset, 0, len(table.flows), flow, corners)
+    return sum_over_corners(table, table.layout.offset, len(table.flows), flow, corners)
 
 
 @jitted
@@ -265,14 +264,14 @@ def is_quoted(number: float) -> bool:
 @jitted
 def hedge_rate(table: JittedTable, corners: Any, asset: int = 0) -> float:
     """Units of the asset per time, + buys; NaN where the table has no hedging, or no such asset."""
-    if len(table.hedge_rate) == 0 or asset < 0 or asset >= table.assets:
+    if table.layout.hedge_rate == NONE or asset < 0 or asset >= table.layout.assets:
         return math.nan
-    return sum_over_corners(table.hedge_rate, 0, table.assets, asset, corners)
+    return sum_over_corners(table, table.layout.hedge_rate, table.layout.assets, asset, corners)
 
 
 @jitted
 def market_order(table: JittedTable, corners: Any, asset: int = 0) -> float:
     """Lots to trade at once, + buys, 0 none; NaN where the table has no market orders, or no such asset."""
-    if len(table.market_order) == 0 or asset < 0 or asset >= table.assets:
+    if table.layout.market_order == NONE or asset < 0 or asset >= table.layout.assets:
         return math.nan
-    return sum_over_corners(table.market_order, 0, table.assets, asset, corners)
+    return sum_over_corners(table, table.layout.market_order, table.layout.assets, asset, corners)

@@ -20,10 +20,11 @@ import numpy as np
 from quotegrid.tables.guarded_quoter import MOST_TICKS, ON_TICK, GuardedQuoter
 from quotegrid.tables.lookup import SNAP
 from quotegrid.tables.numba_reader.coordinates import coordinate, count_of, jitted
-from quotegrid.tables.numba_reader.jitted_table import JittedTable, jitted_table
+from quotegrid.tables.numba_reader.jitted_table import NONE, JittedTable, jitted_table
 from quotegrid.tables.numba_reader.lookup import (
     NOT_A_NUMBER,
     WRONG_COORDINATES,
+    inventory_axis,
     look_up_inventory,
     offset,
 )
@@ -104,17 +105,19 @@ def look_up_prices(
     if refusal == 0:
         refusal = _within_limits(quoter.table, corners, inventory)
     if refusal == 0:
-        refusal = look_up_inventory(quoter.table, corners, time, regime, factors, parameters)
+        refusal = look_up_inventory(
+            quoter.table, corners, quoter.table.layout.assets, time, regime, factors, parameters
+        )
     if refusal == 0:
         refusal = _in_ticks(quoter, corners, prices, reference)
-    for asset in range(quoter.table.assets):
+    for asset in range(assets):
         if refusal == 0:
             refusal = _round(quoter, prices, asset)
     if refusal:
         _no_prices(prices)
         return refusal
     for flow in range(len(prices)):
-        about, price = quoter.table.flows[flow], prices[flow]
+        about, price = table.flows[flow], prices[flow]
         if not math.isnan(price.price):
             tick = quoter.ticks[about.asset]
             bid, ask = _best(best_bid, about.asset, -math.inf), _best(best_ask, about.asset, math.inf)
@@ -141,16 +144,16 @@ def _best(best: Any, asset: int, none: float) -> float:
 @jitted
 def _check_life(table: Any, now: Any) -> int:
     """Step 1."""
-    if math.isnan(table.start):
+    if math.isnan(table.layout.start):
         return 0
     if count_of(now) != 1:
         return WRONG_COORDINATES
     moment = coordinate(now, 0)
     if not math.isfinite(moment):
         return NOT_A_NUMBER
-    if moment < table.start:
+    if moment < table.layout.start:
         return TOO_EARLY
-    return EXPIRED if moment - table.start > table.life else 0
+    return EXPIRED if moment - table.layout.start > table.layout.life else 0
 
 
 @jitted
@@ -160,19 +163,21 @@ def _check_markets(
     """Step 2."""
     if (
         len(prices) != len(table.flows)
-        or count_of(reference) != table.assets
-        or count_of(inventory) != table.assets
-        or (count_of(best_bid) > 0 and count_of(best_bid) != table.assets)
-        or (count_of(best_ask) > 0 and count_of(best_ask) != table.assets)
+        or count_of(reference) != table.layout.assets
+        or count_of(inventory) != table.layout.assets
+        or (count_of(best_bid) > 0 and count_of(best_bid) != table.layout.assets)
+        or (count_of(best_ask) > 0 and count_of(best_ask) != table.layout.assets)
     ):
         return WRONG_COORDINATES
-    for asset in range(table.assets):
+    for asset in range(table.layout.assets):
         price = coordinate(reference, asset)
         bid, ask = _best(best_bid, asset, -math.inf), _best(best_ask, asset, math.inf)
         if not math.isfinite(price) or math.isnan(bid) or math.isnan(ask):
             return NOT_A_NUMBER
-        if price < table.price_box[2 * asset] or price > table.price_box[2 * asset + 1]:
-            return OUTSIDE_PRICE_BOX
+        if table.layout.price_box != NONE:
+            box = table.layout.price_box + 2 * asset
+            if price < table.numbers[box] or price > table.numbers[box + 1]:
+                return OUTSIDE_PRICE_BOX
         if not bid < ask:
             return CROSSED_MARKET
     return 0
@@ -181,8 +186,8 @@ def _check_markets(
 @jitted
 def _within_limits(table: Any, corners: Any, inventory: Any) -> int:
     """Step 3: lots inside the box, and for each asset 1 if it was above, -1 if below, 0 if inside."""
-    for asset in range(table.assets):
-        axis, x = table.axes[len(table.axes) - table.assets + asset], coordinate(inventory, asset)
+    for asset in range(table.layout.assets):
+        axis, x = inventory_axis(table, asset), coordinate(inventory, asset)
         if not math.isfinite(x):
             return NOT_A_NUMBER
         side = -1 if axis.low - x > SNAP else 1 if x - axis.high > SNAP else 0

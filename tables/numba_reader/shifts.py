@@ -11,13 +11,13 @@ import math
 from typing import Any
 
 from quotegrid.tables.numba_reader.coordinates import coordinate, count_of, jitted
-from quotegrid.tables.numba_reader.jitted_table import JittedTable
+from quotegrid.tables.numba_reader.jitted_table import NONE, JittedTable
 from quotegrid.tables.numba_reader.lookup import offset, sum_over_corners, value
 
 
 @jitted
 def _can_shift(table: JittedTable, changes: Any) -> bool:
-    count = table.sensitivity.parameters
+    count = table.layout.sensitivities
     if count == 0 or count_of(changes) != count:
         return False
     finite = True
@@ -28,14 +28,14 @@ def _can_shift(table: JittedTable, changes: Any) -> bool:
 
 @jitted
 def _first_order(
-    slopes: Any, bends: Any, states: int, row: int, column: int, corners: Any, changes: Any
+    table: Any, slopes: int, bends: int, row: int, column: int, corners: Any, changes: Any
 ) -> tuple[float, float]:
-    """s and e · e of a number that has `row` to a state."""
+    """s and e · e of a number that has `row` to a state; derivatives and curvatures begin at these places."""
     moved, left_out = 0.0, 0.0
     for i in range(count_of(changes)):
-        change, first = coordinate(changes, i), i * states * row
-        moved += change * sum_over_corners(slopes, first, row, column, corners)
-        bend = sum_over_corners(bends, first, row, column, corners)
+        change, skipped = coordinate(changes, i), i * table.layout.states * row
+        moved += change * sum_over_corners(table, slopes + skipped, row, column, corners)
+        bend = sum_over_corners(table, bends + skipped, row, column, corners)
         left_out += abs(change) * math.sqrt(0.5 * abs(bend))
     return moved, left_out * left_out
 
@@ -45,31 +45,33 @@ def shifted_value(table: JittedTable, corners: Any, changes: Any) -> tuple[float
     """The value after changes of all parameters, in their order, and its error."""
     if not _can_shift(table, changes):
         return math.nan, math.nan
-    known = table.sensitivity
-    moved, error = _first_order(known.value, known.value_curvature, table.states, 1, 0, corners, changes)
+    slopes, bends = table.layout.value_sensitivity, table.layout.value_curvature
+    moved, error = _first_order(table, slopes, bends, 1, 0, corners, changes)
     return value(table, corners) + moved, error
 
 
 @jitted
-def shifted_offset(table: JittedTable, corners: Any, flow: int, changes: Any) -> tuple[float, float]:
+def shifted_offset(table: Any, corners: Any, flow: int, changes: Any) -> tuple[float, float]:
     """An offset after such changes, and its error; NaN: not quoted."""
-    flows = len(table.flows)
+    layout, flows = table.layout, len(table.flows)
     if flow < 0 or flow >= flows or not _can_shift(table, changes):
         return math.nan, math.nan
-    known = table.sensitivity
-    moved, error = _first_order(
-        known.offset, known.offset_curvature, table.states, flows, flow, corners, changes
-    )
-    low, high = known.bounds[2 * flow], known.bounds[2 * flow + 1]
-    if known.bound_parameters[2 * flow] >= 0:
-        low += coordinate(changes, known.bound_parameters[2 * flow])
-    if known.bound_parameters[2 * flow + 1] >= 0:
-        high += coordinate(changes, known.bound_parameters[2 * flow + 1])
+    slopes, bends = layout.offset_sensitivity, layout.offset_curvature
+    moved, error = _first_order(table, slopes, bends, flows, flow, corners, changes)
+    low = table.numbers[layout.offset_bound + 2 * flow]
+    high = table.numbers[layout.offset_bound + 2 * flow + 1]
+    of_low = table.integers[layout.offset_bound_parameter + 2 * flow]
+    of_high = table.integers[layout.offset_bound_parameter + 2 * flow + 1]
+    if of_low >= 0:
+        low += coordinate(changes, of_low)
+    if of_high >= 0:
+        high += coordinate(changes, of_high)
     after = offset(table, corners, flow) + moved
     if not (low <= after and after <= high):
         error = math.nan
     for corner in range(corners.count):
-        if known.hold[(corners.first + corners.state[corner]) * flows + flow] != 0:
+        state = corners.first + corners.state[corner]
+        if table.integers[layout.offset_hold + state * flows + flow] != 0:
             error = math.nan
     if after < low:
         after = low
@@ -79,14 +81,14 @@ def shifted_offset(table: JittedTable, corners: Any, flow: int, changes: Any) ->
 
 
 @jitted
-def shifted_gain(table: JittedTable, changes: Any) -> tuple[float, float]:
+def shifted_gain(table: Any, changes: Any) -> tuple[float, float]:
     """The gain after such changes, and its error; two NaN where the table has none."""
-    known = table.sensitivity
-    if len(known.gain) == 0 or not _can_shift(table, changes):
+    layout = table.layout
+    if layout.gain_sensitivity == NONE or not _can_shift(table, changes):
         return math.nan, math.nan
     moved, left_out = 0.0, 0.0
-    for i in range(known.parameters):
+    for i in range(layout.sensitivities):
         change = coordinate(changes, i)
-        moved += change * known.gain[i]
-        left_out += abs(change) * math.sqrt(0.5 * abs(known.gain_curvature[i]))
-    return table.gain + moved, left_out * left_out
+        moved += change * table.numbers[layout.gain_sensitivity + i]
+        left_out += abs(change) * math.sqrt(0.5 * abs(table.numbers[layout.gain_curvature + i]))
+    return layout.gain + moved, left_out * left_out

@@ -21,7 +21,12 @@ from quotegrid.tables.guarded_quoter import ROUNDING, GuardedQuoter, Moment
 from quotegrid.tables.lookup import BETWEEN, OUTSIDE, REFUSALS, QuoteError
 from quotegrid.tables.policy_table import PolicyTable
 from quotegrid.tables.quoter import Quoter
-from quotegrid.tables.safetensors_file import read_safetensors, table_of_bytes, write_safetensors
+from quotegrid.tables.safetensors_file import (
+    read_safetensors,
+    safetensors_bytes,
+    table_of_bytes,
+    write_safetensors,
+)
 
 numba: Any = pytest.importorskip("numba", reason="no Numba here to compile the reader with")
 qn: Any = pytest.importorskip("quotegrid.tables.numba_reader")
@@ -317,8 +322,8 @@ def test_a_refusal_leaves_no_number() -> None:
 
 def test_shifts_want_one_finite_change_for_each_parameter() -> None:
     table, corners = qn.jitted_table(TABLES["sensitivities"]), qn.new_corners()
-    count, coordinates = table.sensitivity.parameters, {}
-    if table.times:
+    count, coordinates = table.layout.sensitivities, {}
+    if table.layout.times:
         coordinates["time"] = 0.0
     assert qn.look_up(table, corners, 0.0, **coordinates) == 0
     assert np.isfinite(qn.shifted_value(table, corners, np.full(count, 1e-3))).all()
@@ -372,10 +377,29 @@ def test_the_map_is_shared(tmp_path: Path) -> None:
     write_safetensors(TABLES["everything"], tmp_path / "table.safetensors")
     table = read_safetensors(tmp_path / "table.safetensors")
     jitted = qn.jitted_table(table)
-    for name in ("value", "offset"):
-        assert np.shares_memory(getattr(jitted, name), getattr(table, name))
-    arrays = [field for field in (*jitted, *jitted.sensitivity) if isinstance(field, np.ndarray)]
-    assert len(arrays) > 10 and not any(array.flags.writeable for array in arrays)
+    for array in (table.value, table.offset, table.axes[0].nodes):
+        assert np.shares_memory(jitted.numbers, array) and np.shares_memory(jitted.integers, array)
+    assert not any(array.flags.writeable for array in jitted[4:])
+
+
+def test_a_table_of_no_file_is_copied_together() -> None:
+    jitted, corners = qn.jitted_table(TABLES["everything"]), qn.new_corners()
+    mapped = qn.jitted_table(table_of_bytes(memoryview(safetensors_bytes(TABLES["everything"])), "bytes"))
+    assert not np.shares_memory(jitted.numbers, TABLES["everything"].value)
+    assert not any(array.flags.writeable for array in jitted[4:])
+    found = []
+    for table in (jitted, mapped):
+        layout = table.layout
+        low = [layout.axes[n].low for n in range(layout.times + layout.factors + layout.parameter_axes)]
+        time, *rest = low if layout.times else (None, *low)
+        lots = [qn.lookup.inventory_axis(table, asset).low for asset in range(layout.assets)]
+        factors, parameters = rest[: layout.factors], rest[layout.factors :]
+        assert qn.look_up(table, corners, lots, time, 0, factors, parameters) == 0
+        changes = np.full(layout.sensitivities, 1e-3)
+        found.append([qn.value(table, corners), *qn.shifted_value(table, corners, changes)])
+        for flow in range(len(table.flows)):
+            found[-1] += qn.shifted_offset(table, corners, flow, changes)
+    assert bits(found[0]) == bits(found[1])
 
 
 def test_wrong_choices_are_refused_at_load() -> None:
