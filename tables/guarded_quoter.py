@@ -17,7 +17,7 @@ import os
 from collections.abc import Sequence, Sized
 from typing import NamedTuple
 
-from quotegrid.tables.lookup import SNAP, Market, QuoteError
+from quotegrid.tables.lookup import SNAP, Market, QuoteError, double_of
 from quotegrid.tables.policy_table import PolicyTable
 from quotegrid.tables.quoter import Quoter
 from quotegrid.tables.safetensors_file import read_safetensors
@@ -171,7 +171,7 @@ class GuardedQuoter:
                 f"{name} {numbers!r}: give one number for each of {', '.join(self.table.symbols)}",
                 "wrong-coordinates",
             )
-        return found
+        return tuple(map(double_of, found))
 
     def _check_life(self, now: float | None) -> None:
         start, life = self.table.start, self.table.life
@@ -179,8 +179,8 @@ class GuardedQuoter:
             return
         if now is None:
             raise QuoteError("this table has a start: give the time now, Unix seconds", "wrong-coordinates")
-        if not math.isfinite(now):
-            raise QuoteError(f"now {now!r} is not a finite number", "not-a-number")
+        if not math.isfinite(double_of(now)):
+            raise QuoteError(f"now {now!r:.80} is not a finite number", "not-a-number")
         if now < start:
             raise QuoteError(
                 f"now is {start - now:.6g} s before the table may be used (Unix second {start:.12g})"

@@ -75,6 +75,18 @@ class Market(NamedTuple):
     parameters: Mapping[str, float] = MappingProxyType({})  # by path into the problem
 
 
+def double_of(x: object) -> float:
+    """A number as a double; NaN for what is no number, or a whole one that no double reaches."""
+    if type(x) is float:
+        return x
+    if not isinstance(x, Real) or isinstance(x, bool):
+        return math.nan
+    try:
+        return float(x)
+    except OverflowError:
+        return math.nan
+
+
 class Axis:
     """One axis of a table, with its rule for coordinates between its nodes and outside of its box.
 
@@ -186,9 +198,10 @@ class Axis:
         )
 
     def _number(self, x: object) -> float:
-        if not isinstance(x, Real) or isinstance(x, bool) or not math.isfinite(x):
-            raise QuoteError(f"{self._name} {x!r} is not a finite number", "not-a-number")
-        return float(x)
+        number = double_of(x)
+        if not math.isfinite(number):
+            raise QuoteError(f"{self._name} {x!r:.80} is not a finite number", "not-a-number")
+        return number
 
 
 class Lookup:

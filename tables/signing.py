@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -52,7 +52,7 @@ class PrivateKey:
             text = file.read()
         try:
             key = serialization.load_pem_private_key(text, password=None)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, UnsupportedAlgorithm):
             key = None  # a message of the library could quote the file
         if not isinstance(key, Ed25519PrivateKey):
             raise KeyFileError(
@@ -144,7 +144,7 @@ def _read_public_key(path: str | os.PathLike[str]) -> Ed25519PublicKey:
     text = Path(path).read_bytes()
     try:
         key = serialization.load_pem_public_key(text)
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, Ed25519PublicKey):
         raise KeyFileError(

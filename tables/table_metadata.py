@@ -3,8 +3,8 @@
 Only what is for people lives here; everything a quote is made of, and every name, is a tensor.
 """
 
-import math
 import re
+import sys
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -71,7 +71,7 @@ def _is_digest(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and 0 <= cast(float, value) < math.inf
+    return type(value) in (int, float) and 0 <= cast(float, value) <= sys.float_info.max
 
 
 def _is_count(value: object) -> bool:
@@ -83,7 +83,7 @@ def _is_certificate(value: object) -> bool:
         return False
     try:
         canonical_json(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return False
     return True
 

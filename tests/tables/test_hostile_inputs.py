@@ -1,19 +1,20 @@
 """Hostile files: every cut and flipped bit refused, mutated files by the thousand, C and Python agreed."""
 
-import hashlib
-import random
+import re
+import runpy
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
 
+from quotegrid.tables.canonical_json import canonical_json
 from quotegrid.tables.conformance_tables import conformance_tables
 from quotegrid.tables.safetensors_file import safetensors_bytes, table_of_bytes
+from quotegrid.tables.safetensors_layout import encode
 from quotegrid.tables.table_error import TableError
 
 TESTS = Path(__file__).resolve().parent
@@ -21,15 +22,7 @@ READER = TESTS.parents[1] / "tables" / "readers" / "c"
 SANITISED = ["gcc", "-std=c99", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pedantic"]
 SANITISED += ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fsanitize-coverage=trace-pc"]
 SMALL = safetensors_bytes(dict(conformance_tables())["no-flows"])
-HASH = slice(57, 121)
-
-
-def sealed(file: bytes) -> bytes:
-    """The file with the content hash that fits, so that nothing is refused for that alone."""
-    if len(file) < HASH.stop:
-        return file
-    blank = file[: HASH.start] + b"0" * 64 + file[HASH.stop :]
-    return blank[: HASH.start] + hashlib.sha256(blank).hexdigest().encode() + blank[HASH.stop :]
+sealed: Callable[[bytes], bytes] = runpy.run_path(str(TESTS / "hostile_files.py"))["sealed"]
 
 
 def refusal(file: bytes) -> str | None:
@@ -109,93 +102,115 @@ def test_mutated_files_in_c_and_what_it_kept_of_them_in_python(
     assert taken > 0
 
 
-WORDS = (
-    b'"shape":[',
-    b"F64",
-    b"I64",
-    b"time",
-    b"regime",
-    b"gain",
-    b"0",
-    b"9999999999999999",
-    b'\\"',
-    b"}",
-    b",",
-)
-NUMBERS = (0, 1, 2**63, 2**64 - 1, 0x7FF0 << 48, 0x7FF8 << 48, 0x3FF0 << 48, 1001, 2**53 + 1)
+def fuzz(*arguments: object) -> tuple[int, ...]:
+    """A run of the fuzzer for Python: inputs, accepted, outcomes, kept, branches, defects."""
+    command = [sys.executable, str(TESTS / "hostile_inputs.py"), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return tuple(map(int, re.findall(r"\d+", done.stdout.splitlines()[-1])))[:6]
 
 
-def mutated(file: bytes, draw: random.Random) -> bytes:
-    """A few random changes; often with a header length and a content hash that fit again."""
-    new = bytearray(file)
-    for _ in range(draw.randint(1, 3)):
-        at = draw.randrange(len(new) or 1)
-        if draw.random() < 0.5:
-            at = min(at, draw.randrange(1 + len(new)), max(len(new) - 1, 0))
-        match draw.randrange(6):
-            case 0:
-                new[at : at + 1] = bytes([draw.randrange(256)])
-            case 1:
-                word = draw.choice(WORDS)
-                new[at : at + draw.choice((0, len(word)))] = word
-            case 2:
-                new[at - at % 8 : at - at % 8 + 8] = draw.choice(NUMBERS).to_bytes(8, "little")
-            case 3:
-                del new[at : at + draw.randrange(16)]
-            case 4:
-                source = draw.randrange(len(new) or 1)
-                new[at:at] = new[source : source + draw.randrange(24)]
-            case _ if draw.random() < 0.1:
-                del new[at:]
-    end = new.rfind(b"]}}") + 3
-    if draw.random() < 0.7 and end > 3:
-        new[end:end] = b" " * (-end % 64)
-        new[:8] = (end + -end % 64 - 8).to_bytes(8, "little")
-    return sealed(bytes(new)) if draw.random() < 0.9 else bytes(new)
+def test_mutated_files_in_python(tmp_path: Path) -> None:
+    inputs, accepted, outcomes, kept, branches, defects = fuzz("table", 2000, 5)
+    assert (inputs, defects) == (2000, 0)
+    assert (accepted > 50, outcomes > 30, kept > 60, branches > 600) == (True, True, True, True)
 
 
-def fuzz(runs: int, seeds: list[bytes], draw: random.Random) -> tuple[int, int]:
-    """Coverage-guided: inputs that reach a new line of the loader are kept; how many, and how many read."""
-    folder = str(READER.parents[1].resolve())
-    seen: set[tuple[str, int]] = set()
-    kept, read = list(seeds), 0
-
-    def trace(frame: FrameType, event: str, argument: Any) -> Callable[..., Any] | None:
-        name = frame.f_code.co_filename
-        if not (name.startswith(folder) or "quotegrid/tables" in name):
-            return None
-
-        def line(frame: FrameType, event: str, argument: Any) -> Callable[..., Any]:
-            seen.add((name, frame.f_lineno))
-            return line
-
-        return line
-
-    for file in seeds:
-        assert refusal(file) is None
-    for _ in range(runs):
-        file, before = mutated(draw.choice(kept), draw), len(seen)
-        previous = sys.gettrace()
-        sys.settrace(trace)
-        try:
-            read += refusal(file) is None
-        finally:
-            sys.settrace(previous)
-        if len(seen) > before:
-            kept.append(file)
-    return len(kept) - len(seeds), read
+def test_mutated_folders_and_keys_in_python() -> None:
+    inputs, accepted, outcomes, _, _, defects = fuzz("folder", 300, 5)
+    assert (inputs, defects, accepted > 20, outcomes > 5) == (300, 0, True, True)
+    inputs, _, outcomes, _, _, defects = fuzz("key", 300, 5)
+    assert (inputs, defects, outcomes) == (300, 0, 3)
 
 
-def test_mutated_files_in_python(seeds: list[Path]) -> None:
-    good = [path.read_bytes() for path in seeds if path.stat().st_size < 5000]
-    kept, read = fuzz(1500, good, random.Random(5))
-    assert kept > 5
-    assert read > 5
+FAULTS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import hostile_inputs
+
+read, hung = hostile_inputs.table_of_bytes, []
+hostile_inputs.PATIENCE = 1
+
+def faulty(buffer, where):
+    table = read(buffer, where)
+    if table.lot_sizes[0] != 0.1:
+        table.lot_sizes[9]
+    if len(table.regimes) == 3:
+        bytes(100_000_000)
+    if table.market_order is not None and not hung:
+        hung.append(True)
+        while True:
+            pass
+    return table
+
+hostile_inputs.table_of_bytes = faulty
+sys.exit(hostile_inputs.main("table", "2000", "1", sys.argv[2]))
+"""
+
+
+def test_the_fuzzer_for_python_finds_what_is_wrong(tmp_path: Path) -> None:
+    """Planted: an index that is out of range, memory without end, a loop without end."""
+    command = [sys.executable, "-c", FAULTS, str(TESTS), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].count("3 defects") == 1, done.stdout
+    for words in ("IndexError: tuple index", "MemoryError", "TimeoutError: input"):
+        assert words in done.stdout
+    assert len(list(tmp_path.glob("defect-*"))) == 3
 
 
 @pytest.mark.deep
-def test_many_mutated_files_in_python(seeds: list[Path]) -> None:
-    good = [path.read_bytes() for path in seeds if path.stat().st_size < 5000]
-    kept, read = fuzz(100_000, good, random.Random(6))
-    assert kept > 30
-    assert read > 1000
+def test_ten_million_mutated_files_in_python() -> None:
+    assert fuzz("table", 10_000_000, 6)[-1] == 0
+
+
+@pytest.mark.deep
+def test_a_million_mutated_folders_and_keys_in_python() -> None:
+    assert fuzz("folder", 1_000_000, 6)[-1] == 0
+    assert fuzz("key", 1_000_000, 6)[-1] == 0
+
+
+def with_metadata(**changes: str) -> bytes:
+    """A small file in whose metadata some fields are other JSON text."""
+    table = dict(conformance_tables())["no-flows"]
+    metadata = dict(table.metadata())
+    text = canonical_json(metadata | {name: f"@{name}" for name in changes})
+    for name, value in changes.items():
+        text = text.replace(f'"@{name}"', value)
+    return sealed(b"".join(encode(table.tensors(), text, "0" * 64)))
+
+
+@pytest.mark.parametrize("depth", [97, 98, 99, 100, 500, 980, *range(985, 1000), 5000, 100_000])
+def test_metadata_are_not_nested_deeply(depth: int) -> None:
+    """What nests almost as deep as the interpreter allows once got through one check and not the next."""
+    nested = "[" * depth + "]" * depth
+    file = with_metadata(certificate=f'{{"level":"none","x":{nested}}}')
+    if depth <= 98:  # in two objects
+        assert refusal(file) is None
+        return
+    with pytest.raises(TableError, match="nested more than 100 deep") as caught:
+        table_of_bytes(memoryview(file), "hostile")
+    assert caught.value.rule == "metadata-json"
+
+
+def test_numbers_of_metadata_fit_a_double() -> None:
+    assert refusal(with_metadata(residual="1" * 300)) is None
+    assert refusal(with_metadata(residual="1" * 400)) == "metadata-field"
+    assert refusal(with_metadata(lookup_error=f'{{"offset":0.0,"value":{"9" * 309}}}')) == "metadata-field"
+
+
+def test_long_headers_take_little_memory() -> None:
+    """Matching them once took 150 bytes for each of theirs."""
+    metadata = with_metadata(status_message='"' + "a\\n" * 100_000 + '"')
+    shape = SMALL.replace(b'"shape":[', b'"shape":[' + b"1," * 200_000, 1)
+    end = shape.rindex(b"]}}") + 3
+    shape = shape[:end] + b" " * (-end % 64)
+    shape = sealed((len(shape) - 8).to_bytes(8, "little") + shape[8:])
+    for file, rule in ((metadata, None), (shape, "tensor-shape")):
+        tracemalloc.start()
+        try:
+            assert refusal(file) == rule
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 30 * len(file)

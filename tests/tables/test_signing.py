@@ -1,5 +1,6 @@
 """Signatures: what was signed is accepted; unsigned, altered, or signed by another key is refused by name."""
 
+import base64
 import os
 import stat
 from pathlib import Path
@@ -54,8 +55,18 @@ def test_files_that_are_no_keys(keys: tuple[Path, Path], tmp_path: Path) -> None
     elliptic = generate_private_key(SECP256R1())
     form = serialization.PrivateFormat.PKCS8
     pem = serialization.Encoding.PEM
+    der, point = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    # curve 1.2.840.10045.3.1.8 instead of .7: the library knows no such curve, which is an error of its own
+    unknown_private, unknown_public = (
+        _pem(kind, content.replace(bytes.fromhex("2a8648ce3d030107"), bytes.fromhex("2a8648ce3d030108")))
+        for kind, content in (
+            ("PRIVATE", elliptic.private_bytes(der, form, serialization.NoEncryption())),
+            ("PUBLIC", elliptic.public_key().public_bytes(der, point)),
+        )
+    )
     for content in (
         b"secret words",
+        unknown_private,
         keys[1].read_bytes(),
         elliptic.private_bytes(pem, form, serialization.NoEncryption()),
         elliptic.private_bytes(pem, form, serialization.BestAvailableEncryption(b"password")),
@@ -68,8 +79,19 @@ def test_files_that_are_no_keys(keys: tuple[Path, Path], tmp_path: Path) -> None
             PrivateKey(wrong)
         assert "secret" not in str(caught.value)
         assert caught.value.__context__ is None  # no message of the library that might quote the file
-    with pytest.raises(KeyFileError, match="no Ed25519 public key in PEM form"):
-        PublicKeys([keys[0]])
+    wrong.write_bytes(unknown_public)
+    for path in (keys[0], wrong):
+        with pytest.raises(KeyFileError, match="no Ed25519 public key in PEM form"):
+            PublicKeys([path])
+
+
+def _pem(kind: str, der: bytes) -> bytes:
+    lines = (
+        f"-----BEGIN {kind} KEY-----",
+        base64.encodebytes(der).decode().strip(),
+        f"-----END {kind} KEY-----",
+    )
+    return "\n".join(lines).encode()
 
 
 def test_a_signature_has_the_bytes_that_the_protocol_says(keys: tuple[Path, Path]) -> None:
