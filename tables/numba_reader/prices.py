@@ -99,15 +99,14 @@ def look_up_prices(
         time, regime, factors, parameters: as for `look_up`.
     """
     _no_prices(prices)
-    refusal = _check_life(quoter.table, now)
+    table, assets = quoter.table, quoter.table.layout.assets
+    refusal = _check_life(table, now)
     if refusal == 0:
-        refusal = _check_markets(quoter.table, prices, reference, best_bid, best_ask, inventory)
+        refusal = _check_markets(table, prices, reference, best_bid, best_ask, inventory)
     if refusal == 0:
-        refusal = _within_limits(quoter.table, corners, inventory)
+        refusal = _within_limits(table, corners, inventory)
     if refusal == 0:
-        refusal = look_up_inventory(
-            quoter.table, corners, quoter.table.layout.assets, time, regime, factors, parameters
-        )
+        refusal = look_up_inventory(table, corners, assets, time, regime, factors, parameters)
     if refusal == 0:
         refusal = _in_ticks(quoter, corners, prices, reference)
     for asset in range(assets):
