@@ -16,54 +16,14 @@ from quotegrid.analysis.policies import PolicyError, policy_of, stale
 from quotegrid.models.problem_file import parse_problem
 from quotegrid.solver import solve
 
-TWIN = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("dense_twin.py"))))
+TWIN, MARKET = (
+    SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name(name))))
+    for name in ("dense_twin.py", "crooked_market.py")
+)
 EXACT = 1e-9  # relative; the aim of every number here
-
-LIMIT = 5
-CARA = {"kind": "cara", "risk_aversion": 0.5}
 PENALTY = {"kind": "mean-variance", "running_penalty": 0.05}
-LADDER = [
-    {
-        "name": "book",
-        "side": "both",
-        "fee": 0.05,
-        "intensity": {"kind": "exponential", "A": 1.5, "k": 1.5},
-        "adverse": {"on": "market_orders", "jump": 0.1, "arrival_rate": 3.0},
-    },
-    {
-        "name": "block",
-        "side": "both",
-        "size": 2,
-        "proportional_fee": 0.001,
-        "intensity": {"kind": "logistic", "A": 0.8, "a": -0.5, "b": 1.2},
-        "adverse": {"on": "fills", "jump": 0.07},
-    },
-]
-
-
-def tree_of(preferences: dict = CARA, horizon: dict | None = None, **sections: Any) -> dict[str, Any]:
-    """Two sizes a side, with every part of money that there is."""
-    return {
-        "format": 1,
-        "units": {"price": "USD", "time": "s"},
-        "market": {"symbol": "X", "lot_size": 0.5},
-        "inventory": {"max": LIMIT},
-        "price": {"volatility": 0.6, "drift": 0.03, "carry": 0.01, "reference": 100.0},
-        "preferences": preferences,
-        "flow": LADDER,
-        "horizon": horizon or {"kind": "ergodic"},
-        **sections,
-    }
-
-
-def crooked(shift: float = 0.0) -> np.ndarray:
-    """Offsets [inventory, flow] that no solver would find: off where a fill would leave the limits."""
-    lots = np.arange(-LIMIT, LIMIT + 1)
-    columns = []
-    for place, (sign, size) in enumerate(((1, 1), (-1, 1), (1, 2), (-1, 2))):
-        offset = 0.8 + shift + 0.1 * place + 0.12 * sign * lots + 0.05 * np.sin(3.0 * lots + place)
-        columns.append(np.where(np.abs(lots + sign * size) <= LIMIT, offset, np.nan))
-    return np.stack(columns, axis=1)
+LIMIT, CARA, LADDER, FINITE = MARKET.LIMIT, MARKET.CARA, MARKET.LADDER, MARKET.FINITE
+tree_of, crooked = MARKET.tree_of, MARKET.crooked
 
 
 def close(ours: Any, theirs: Any, tolerance: float = EXACT) -> None:
@@ -156,9 +116,6 @@ def test_discounted_recursive_utility_solves_its_equation() -> None:
     assert np.max(np.abs(residual)) < 1e-12
     low, high = found.certainty_bounds or (np.nan, np.nan)
     assert low <= found.certainty_equivalent <= high and high - low < 1e-10
-
-
-FINITE = {"kind": "finite", "duration": 4.0, "terminal": {"quadratic": 0.1, "absolute": 0.2}}
 
 
 def test_a_finite_horizon_agrees_with_adaptive_integration_of_the_dense_twin() -> None:
