@@ -205,7 +205,7 @@ def _tensor_entry(
         )
     sizes = entry[3].split(b",") if entry[3] else []
     shape = tuple(map(int, sizes[: MAX_RANK + 1]))
-    if len(shape) > MAX_RANK or math.prod(max(size, 1) for size in shape) > MAX_ITEMS:
+    if len(shape) > MAX_RANK or math.prod([size or 1 for size in shape]) > MAX_ITEMS:
         raise TableError(
             "tensor-shape",
             f"{where}: tensor {name!r} has shape {shape}, not at most {MAX_RANK} sizes for at most "

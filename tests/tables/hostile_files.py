@@ -129,7 +129,7 @@ class Parts(NamedTuple):
     tensors: tuple[Tensor, ...]
 
 
-@lru_cache(4096)
+@lru_cache(1024)
 def parts_of(file: bytes) -> Parts | None:
     """The parts of a file; None where its header is of another form."""
     start = 8 + int.from_bytes(file[:8], "little")

@@ -8,7 +8,7 @@ An input that takes a new branch, or takes a loop more often, is kept and mutate
 What may be raised is what is documented; anything else, and any warning, is a defect, as is an input that
 takes longer than ten seconds or 64 MB beyond what the program has (`RLIMIT_AS`, where the system has it).
 Each kind of defect is shown once, and its input left in FOLDER, also after a crash of the interpreter
-(`last`). The last line says what was run; the exit status is 1 if there were defects.
+(`last`). The last line says what was run, also after an interrupt; the exit status is 1 if there were any.
 """
 
 import base64
@@ -96,7 +96,7 @@ class TableFiles:
         except TableError as error:
             return error.rule
         self._look(table, draw)
-        if draw.random() < 0.1:
+        if draw.random() < 0.05:
             again = safetensors_bytes(table)
             assert table_of_bytes(memoryview(again), "again") == table
             assert not interface_changes(table, table)
@@ -115,31 +115,28 @@ class TableFiles:
             between,
             outside,
         )
-        for _ in range(2):
-            inventory = tuple(_coordinate(nodes.tolist(), draw) for nodes in table.inventories)
-            times = None if table.times is None else _coordinate(table.times.tolist(), draw)
-            groups = (table.factors, table.parameter_axes)
-            factors, parameters = (
-                {name: _coordinate(nodes.tolist(), draw) for name, nodes in axes} for axes in groups
-            )
-            regime = draw.randrange(-1, len(table.regimes) + 1) if table.regimes else None
-            market = Market(regime, factors, parameters)
-            shift = None
-            if table.sensitivity is not None and table.sensitivity.parameters:
-                shift = {draw.choice(table.sensitivity.parameters): draw.choice((0.0, 1.0, 1e300, "+10%"))}
-            with suppress(QuoteError):
-                quoter.quote(inventory, times, draw.choice((None, shift)), market).to_json()
-            with suppress(QuoteError):
-                changes = [1.0] * (0 if table.sensitivity is None else len(table.sensitivity.parameters))
-                quoter.shifted_by(changes, inventory, times, market)
-            reference = tuple(100.0 + draw.random() for _ in table.symbols)
-            now = None if table.start is None else table.start + draw.choice((0.0, 1.0, -1.0, 1e9))
-            book = [-float("inf"), float("inf")] if draw.random() < 0.5 else [99.0, 101.0]
-            bids, asks = (tuple(number for _ in table.symbols) for number in book)
-            try:
-                prices = guarded.prices(Moment(inventory, reference, bids, asks, now, times, market))
-            except QuoteError:
-                continue
+        inventory = tuple(_coordinate(nodes.tolist(), draw) for nodes in table.inventories)
+        times = None if table.times is None else _coordinate(table.times.tolist(), draw)
+        groups = (table.factors, table.parameter_axes)
+        factors, parameters = (
+            {name: _coordinate(nodes.tolist(), draw) for name, nodes in axes} for axes in groups
+        )
+        regime = draw.randrange(-1, len(table.regimes) + 1) if table.regimes else None
+        market = Market(regime, factors, parameters)
+        shift = None
+        if table.sensitivity is not None and table.sensitivity.parameters:
+            shift = {draw.choice(table.sensitivity.parameters): draw.choice((0.0, 1.0, 1e300, "+10%"))}
+        with suppress(QuoteError):
+            quoter.quote(inventory, times, draw.choice((None, shift)), market).to_json()
+        with suppress(QuoteError):
+            changes = [1.0] * (0 if table.sensitivity is None else len(table.sensitivity.parameters))
+            quoter.shifted_by(changes, inventory, times, market)
+        reference = tuple(100.0 + draw.random() for _ in table.symbols)
+        now = None if table.start is None else table.start + draw.choice((0.0, 1.0, -1.0, 1e9))
+        book = [-float("inf"), float("inf")] if draw.random() < 0.5 else [99.0, 101.0]
+        bids, asks = (tuple(number for _ in table.symbols) for number in book)
+        with suppress(QuoteError):
+            prices = guarded.prices(Moment(inventory, reference, bids, asks, now, times, market))
             assert all(price is None or abs(price.price) < float("inf") for price in prices.values())
 
 
@@ -341,6 +338,7 @@ class Fuzzer:
         self._target, self._draw, self._folder = target, draw, folder
         self._seen = 0
         self._run = self._run_before = 0
+        self._stopped = False
         self._last = None if folder is None else _shared_bytes(folder / "last")
         self.kept: list[Any] = []
         self._accepted: list[Any] = []
@@ -361,7 +359,10 @@ class Fuzzer:
             self._try(seed)
             if seed not in self.kept:
                 self.kept.append(seed)
+        signal.signal(signal.SIGINT, self._stop)
         for self._run in range(1, runs + 1):
+            if self._stopped:
+                break
             parents = self._accepted if self._accepted and self._draw.random() < 0.6 else self.kept
             self._try(self._target.mutant(self._draw.choice(parents), self.kept, self._draw))
             if not self._run & 0xFF and time.monotonic() - noticed > NOTICE:
@@ -410,6 +411,9 @@ class Fuzzer:
         if self._folder is not None:
             content = given if isinstance(given, bytes) else pickle.dumps(given)
             (self._folder / f"defect-{hashlib.sha256(content).hexdigest()[:12]}").write_bytes(content)
+
+    def _stop(self, *_: object) -> None:
+        self._stopped = True
 
     def _look_for_hang(self, *_: object) -> None:
         if self._run == self._run_before:
