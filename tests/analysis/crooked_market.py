@@ -1,6 +1,6 @@
 """A market with every part of money that there is, and quotes for it that no solver would find.
 
-    tree_of(preferences, horizon)     two sizes a side, with fees, two kinds of adverse selection, drift, carry
+    tree_of(preferences, horizon)     two sizes a side, fees, two kinds of adverse selection, drift, carry
 crooked(shift)                    offsets [inventory, flow], price units
 """
 
