@@ -42,7 +42,8 @@ def bits(numbers: Any) -> list[int]:
     return np.where(np.isnan(plain), NAN, plain.view(np.int64)).tolist()
 
 
-def of_row(column: Any, row: int) -> Any: ...
+def of_row(column: Any, row: int) -> Any:
+    return None if column is None else column[row]
 
 
 @numba.extending.overload(of_row)
