@@ -15,15 +15,14 @@ medians over the rounds. Each is checked in extended precision: the largest erro
     odeint        LSODA with its band, its loop compiled
 """
 
-import argparse
 import ctypes
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from contest_page import introduction, options, standing
 from glft_routes import (
     COUNT,
     DURATION,
@@ -35,17 +34,7 @@ from glft_routes import (
     glft_problem,
     largest_error,
 )
-from side_by_side import (
-    Contestant,
-    aligned,
-    compile_library,
-    markdown_table,
-    milliseconds,
-    provenance,
-    publish,
-    take_turns,
-    times_as_fast,
-)
+from side_by_side import Contestant, aligned, compile_library, publish
 
 from quotegrid.solver import solve, solve_many
 from quotegrid.solver.linear_lanes import solve_linear_lanes
@@ -94,11 +83,7 @@ class Compiled:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    arguments.add_argument("--tables", type=int, default=2048, help="a multiple of 32")
-    arguments.add_argument("--rounds", type=int, default=7)
-    arguments.add_argument("--output", type=Path, default=None, help="a Markdown file")
-    chosen = arguments.parse_args()
+    chosen = options(__doc__, rounds=7, tables=(2048, "a multiple of 32"))
     numbers = draw(chosen.tables)
     problems, linears = [glft_problem(**x) for x in numbers], [GlftRoutes(**x) for x in numbers]
     compiled = Compiled(linears)
@@ -140,36 +125,13 @@ def main() -> None:
     }
     places = [0, 50, 99]
     truth = extended_offsets(numbers[0], places)
-    seconds = take_turns(contestants, chosen.rounds)
-    rows = [
-        (
-            name,
-            milliseconds(taken),
-            times_as_fast(seconds["lockstep"], taken),
-            times_as_fast(seconds["solve_many"], taken),
-            f"{largest_error(first[name], places, truth):.1e}",
-        )
-        for name, taken in seconds.items()
-    ]
-    command = (
-        f"taskset -c 0 python benchmarks/many_tables.py --tables {chosen.tables} --rounds {chosen.rounds}"
-    )
+    errors = {name: largest_error(offset, places, truth) for name, offset in first.items()}
+    ours = {"lockstep": "lockstep is faster by", "solve_many": "`solve_many` is faster by"}
     publish(
         chosen.output,
         "# Many tables at once",
-        provenance(command, ("jax", "numpy", "scipy"))
-        + " Medians over the rounds, quartiles in brackets. What each contestant does stands on top of the "
-        "script.",
-        markdown_table(
-            (
-                "contestant",
-                "ms per table",
-                "lockstep is faster by",
-                "`solve_many` is faster by",
-                "largest error of an offset, ticks",
-            ),
-            rows,
-        ),
+        introduction("many_tables", chosen, ("jax", "numpy", "scipy")),
+        standing(contestants, errors, chosen.rounds, ours, time="ms per table"),
     )
 
 

@@ -18,13 +18,12 @@ asked.
               precision by the power method.
 """
 
-import argparse
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from contest_page import introduction, options, standing
 from glft_routes import (
     DURATION,
     LIMIT,
@@ -39,27 +38,12 @@ from glft_routes import (
 )
 from logistic_routes import NUMBERS, LogisticRoutes, logistic_problem
 from scipy.integrate import solve_ivp
-from side_by_side import (
-    Contestant,
-    markdown_table,
-    milliseconds,
-    provenance,
-    publish,
-    take_turns,
-    times_as_fast,
-)
+from side_by_side import Contestant, publish, take_turns
 from tick_grid import TickGrid
 
 from quotegrid.models.problem import Numerics
 from quotegrid.solver import solve
 
-HEADER = (
-    "contestant",
-    "ms",
-    "`solve` is faster by (quartiles)",
-    "largest error of an offset, ticks",
-    "target",
-)
 TARGETS = {"GLFT": "≥ 5 × the best of SciPy", "logistic": "≥ 4 ×", "ergodic": "≥ 15 ×"}
 ASKED = 1e-8  # ticks, of a logistic table
 WIDE = (-10, 30)  # ticks: a grid of offsets by one who does not know the answer
@@ -69,19 +53,10 @@ Field = dict[str, tuple[Callable[[], Any], float]]  # contestants, and the large
 
 def section(field: Field, rounds: int, targets: dict[str, str]) -> str:
     """A table of all contestants; the first one is ours."""
-    seconds = take_turns({name: Contestant(run) for name, (run, _) in field.items()}, rounds)
-    ours = seconds[next(iter(field))]
-    rows = [
-        (
-            name,
-            milliseconds(seconds[name]),
-            times_as_fast(ours, seconds[name]),
-            f"{error:.1e}",
-            targets.get(name, ""),
-        )
-        for name, (_, error) in field.items()
-    ]
-    return markdown_table(HEADER, rows)
+    contestants = {name: Contestant(run) for name, (run, _) in field.items()}
+    errors = {name: error for name, (_, error) in field.items()}
+    ours = {next(iter(field)): "`solve` is faster by (quartiles)"}
+    return standing(contestants, errors, rounds, ours, targets=targets)
 
 
 def glft() -> tuple[Field, dict[str, str]]:
@@ -207,17 +182,10 @@ def ergodic() -> tuple[Field, dict[str, str]]:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    arguments.add_argument("--rounds", type=int, default=21)
-    arguments.add_argument("--output", type=Path, default=None, help="a Markdown file")
-    chosen = arguments.parse_args()
-    command = f"taskset -c 0 python benchmarks/one_table.py --rounds {chosen.rounds}"
-    packages = ("jax", "numpy", "scipy", "quantecon")
+    chosen = options(__doc__, rounds=21)
     pages = [
         "# One table at a time",
-        provenance(command, packages)
-        + " Medians over the rounds, quartiles in brackets. What each contestant does stands on top of the "
-        "script.",
+        introduction("one_table", chosen, ("jax", "numpy", "scipy", "quantecon")),
     ]
     for title, make in (
         ("GLFT: ±50 lots, 101 times, 600 s", glft),
