@@ -57,6 +57,9 @@ mod mapping;
 mod prices;
 mod refusals;
 mod sha256;
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+#[allow(unsafe_code)] // instructions that not every processor has
+mod sha256_x86;
 mod shifts;
 mod signatures;
 mod square_root;

@@ -1,6 +1,6 @@
 //! SHA-256 (FIPS 180-4), for the content hash (FORMAT.md §5).
 
-const K: [u32; 64] = [
+pub(crate) const K: [u32; 64] = [
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
     0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
@@ -35,11 +35,8 @@ impl Sha256 {
             compress(&mut self.h, &self.block);
             self.held = 0;
         }
-        let mut blocks = data.chunks_exact(64);
-        for block in &mut blocks {
-            compress(&mut self.h, block);
-        }
-        let rest = blocks.remainder();
+        let (blocks, rest) = data.as_chunks();
+        compress_all(&mut self.h, blocks);
         self.block[..rest.len()].copy_from_slice(rest);
         self.held = rest.len();
     }
@@ -55,7 +52,15 @@ impl Sha256 {
     }
 }
 
-fn compress(h: &mut [u32; 8], block: &[u8]) {
+fn compress_all(h: &mut [u32; 8], blocks: &[[u8; 64]]) {
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    if crate::sha256_x86::compress(h, blocks) {
+        return;
+    }
+    blocks.iter().for_each(|block| compress(h, block));
+}
+
+fn compress(h: &mut [u32; 8], block: &[u8; 64]) {
     let mut w = [0u32; 64];
     for (word, bytes) in w.iter_mut().zip(block.chunks_exact(4)) {
         *word = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
@@ -88,4 +93,21 @@ pub(crate) fn content_hash(file: &[u8]) -> [u8; 64] {
     sha.add(&file[121..]);
     let h = sha.end();
     core::array::from_fn(|place| b"0123456789abcdef"[(h[place / 8] >> (28 - 4 * (place % 8)) & 15) as usize])
+}
+
+#[cfg(all(test, feature = "std", target_arch = "x86_64"))]
+mod tests {
+    use super::{compress, FIRST};
+    use crate::sha256_x86;
+
+    #[test]
+    fn the_instructions_hash_as_the_words_of_the_standard() {
+        let blocks: [[u8; 64]; 5] =
+            core::array::from_fn(|block| core::array::from_fn(|place| (97 * block + 31 * place) as u8));
+        let (mut plain, mut fast) = (FIRST, FIRST);
+        blocks.iter().for_each(|block| compress(&mut plain, block));
+        if sha256_x86::compress(&mut fast, &blocks) {
+            assert_eq!(plain, fast);
+        }
+    }
 }
