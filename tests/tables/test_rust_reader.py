@@ -383,7 +383,7 @@ def test_format(cargo: Cargo) -> None:
 
 
 def test_the_crate_is_its_own() -> None:
-    """No foreign crates; unsafe code in two files alone, with a reason each time."""
+    """No foreign crates; unsafe code in three files alone, with a reason each time."""
     assert [package["name"] for package in tomllib.loads((READER / "Cargo.lock").read_text())["package"]] == [
         "quotegrid"
     ]
@@ -395,7 +395,7 @@ def test_the_crate_is_its_own() -> None:
     for path in sorted((READER / "src").iterdir()):
         lines = path.read_text(encoding="utf-8").splitlines()
         blocks = [number for number, line in enumerate(lines) if re.search(r"\bunsafe (\{|impl)", line)]
-        assert not blocks or path.name in ("mapping.rs", "c_abi.rs"), path
+        assert not blocks or path.name in ("mapping.rs", "c_abi.rs", "sha256_x86.rs"), path
         for number in blocks:
             assert any("SAFETY: " in line for line in lines[max(number - 3, 0) : number]), (path, number + 1)
     assert "#![no_std]" in (READER / "src" / "lib.rs").read_text(encoding="utf-8")
