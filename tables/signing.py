@@ -15,13 +15,14 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from quotegrid.tables.table_error import TableError
 
 KEY_BYTES, SIGNATURE_BYTES = 32, 64
+_NO_KEY = (ValueError, TypeError, UnsupportedAlgorithm, InternalError)  # what reading a key may raise
 
 
 class KeyFileError(ValueError):
@@ -52,7 +53,7 @@ class PrivateKey:
             text = file.read()
         try:
             key = serialization.load_pem_private_key(text, password=None)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
+        except _NO_KEY:
             key = None  # a message of the library could quote the file
         if not isinstance(key, Ed25519PrivateKey):
             raise KeyFileError(
@@ -144,7 +145,7 @@ def _read_public_key(path: str | os.PathLike[str]) -> Ed25519PublicKey:
     text = Path(path).read_bytes()
     try:
         key = serialization.load_pem_public_key(text)
-    except (ValueError, UnsupportedAlgorithm):
+    except _NO_KEY:
         key = None
     if not isinstance(key, Ed25519PublicKey):
         raise KeyFileError(

@@ -64,9 +64,12 @@ def test_files_that_are_no_keys(keys: tuple[Path, Path], tmp_path: Path) -> None
             ("PUBLIC", elliptic.public_key().public_bytes(der, point)),
         )
     )
+    ours = base64.b64decode(b"".join(keys[0].read_bytes().split(b"\n")[1:-2]))
+    short_ed448 = _pem("PRIVATE", ours.replace(bytes.fromhex("2b6570"), bytes.fromhex("2b6571")))
     for content in (
         b"secret words",
         unknown_private,
+        short_ed448,
         keys[1].read_bytes(),
         elliptic.private_bytes(pem, form, serialization.NoEncryption()),
         elliptic.private_bytes(pem, form, serialization.BestAvailableEncryption(b"password")),
