@@ -24,6 +24,7 @@ VERSION = 1
 ALIGNMENT = 64  # bytes; of the data section
 MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors format
 MAX_RANK = 12  # axes of a tensor
+MAX_TENSORS = 100  # more than there are names for (FORMAT.md §3)
 MAX_ITEMS = 2**48  # numbers in a tensor, empty axes counted as 1
 ITEM_SIZE = 8  # bytes; F64 and I64 are the only types
 NO_HASH = "0" * 64
@@ -109,6 +110,8 @@ def decode(buffer: memoryview, where: str) -> Contents:
             )
         if name in tensors:
             raise TableError("tensor-order", f"{where}: there are two tensors {name!r}")
+        if len(tensors) == MAX_TENSORS:
+            raise TableError("tensor-unknown", f"{where}: there are more than {MAX_TENSORS} tensors")
         flat = np.frombuffer(buffer, dtype=dtype, count=(end - begin) // ITEM_SIZE, offset=start + begin)
         tensors[name] = flat.astype(dtype.newbyteorder("="), copy=False).reshape(shape)
         tensors[name].flags.writeable = False
