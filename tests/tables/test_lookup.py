@@ -1,7 +1,7 @@
 """The rules between and outside the lattice, one by one, and against the slow twin of FORMAT.md §6."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -225,6 +225,7 @@ def test_regimes_by_name_and_by_number() -> None:
             "regime 'mild' is unknown; allowed: calm, wild, or their numbers from 0",
         ),
         (CALM._replace(regime=2), "unknown-regime", "regime 2 is unknown"),
+        (CALM._replace(regime=cast(int, 0.5)), "unknown-regime", "regime 0.5 is unknown"),
         (CALM._replace(regime=True), "unknown-regime", "regime True is unknown"),
         (CALM._replace(factors={"alpha": 0.0}), "wrong-coordinates", "this table needs the factor beta"),
         (
