@@ -119,3 +119,6 @@ def test_cmake_builds_the_example_which_quotes_as_python_does(tmp_path: Path, so
     assert (name, float(number), unit) == ("book/ask", ask, "USD")
     done = subprocess.run([tmp_path / "example", path, "5", "1.5"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, "refused: outside-box\n")
+    for words in (["four", "1.5"], ["4lots", "1.5"], ["", "1.5"], ["4", "noon"]):
+        done = subprocess.run([tmp_path / "example", path, *words], capture_output=True, text=True)
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", "refused: not-a-number\n")

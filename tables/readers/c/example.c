@@ -7,6 +7,13 @@
 
 #include "quotegrid.h"
 
+/* A number as the user wrote it, whole; NaN, which every lookup refuses, for anything else. */
+static double number_of(const char *word) {
+    char *end;
+    double number = strtod(word, &end);
+    return end == word || *end ? NAN : number;
+}
+
 int main(int count, char **words) {
     const void *bytes;
     size_t size;
@@ -18,7 +25,7 @@ int main(int count, char **words) {
         fprintf(stderr, "usage: example TABLE.safetensors INVENTORY [TIME]\n");
         return 2;
     }
-    double lots = strtod(words[2], NULL), time = count > 3 ? strtod(words[3], NULL) : 0.0;
+    double lots = number_of(words[2]), time = count > 3 ? number_of(words[3]) : 0.0;
     state.inventory = &lots;
     if (count > 3) state.time = &time;
 
