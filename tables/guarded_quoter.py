@@ -15,6 +15,7 @@ which, and no price.
 import math
 import os
 from collections.abc import Sequence, Sized
+from numbers import Real
 from typing import NamedTuple
 
 from quotegrid.tables.lookup import SNAP, Market, QuoteError, double_of
@@ -88,7 +89,7 @@ class GuardedQuoter:
                 "wrong-symbol",
             )
         tick_of_each = isinstance(ticks, Sized) and len(ticks) == len(table.symbols)
-        if not tick_of_each or not all(0 < tick < math.inf for tick in ticks):
+        if not tick_of_each or not all(0 < double_of(tick) < math.inf for tick in ticks):
             raise QuoteError(
                 f"ticks {ticks!r}: give one positive number of {table.price_unit} for each of "
                 f"{', '.join(table.symbols)}",
@@ -165,13 +166,20 @@ class GuardedQuoter:
         return prices
 
     def _per_asset(self, name: str, numbers: float | tuple[float, ...]) -> tuple[float, ...]:
-        found = tuple(numbers) if isinstance(numbers, Sequence) else (numbers,)
+        found = tuple(numbers) if isinstance(numbers, tuple | list) else (numbers,)
         if len(found) != len(self._ticks):
             raise QuoteError(
                 f"{name} {numbers!r}: give one number for each of {', '.join(self.table.symbols)}",
                 "wrong-coordinates",
             )
-        return tuple(map(double_of, found))
+        doubles = tuple(map(double_of, found))
+        for given, number in zip(found, doubles, strict=True):
+            if number != number and (isinstance(given, bool) or not isinstance(given, Real)):
+                raise QuoteError(
+                    f"{name} {numbers!r:.80} is not a number; give one, or for several assets a tuple of them",
+                    "not-a-number",
+                )
+        return doubles
 
     def _check_life(self, now: float | None) -> None:
         start, life = self.table.start, self.table.life
