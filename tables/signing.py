@@ -125,19 +125,25 @@ def write_key_pair(stem: str | os.PathLike[str]) -> tuple[Path, Path]:
 
     Raises:
         FileExistsError: one of them is there; no key is ever overwritten.
+        FileNotFoundError: there is no such folder.
         OSError: they cannot be written.
     """
     private, public = Path(f"{os.fspath(stem)}.key"), Path(f"{os.fspath(stem)}.pub")
     for path in (private, public):
         if path.exists():
             raise FileExistsError(errno.EEXIST, "File exists, and no key is overwritten", str(path))
+    if not private.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "No such folder", str(private.parent))
     key = Ed25519PrivateKey.generate()
     pem = serialization.Encoding.PEM
     secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    shown = key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
     _write_new(private, secret, 0o600)
-    _write_new(
-        public, key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo), 0o644
-    )
+    try:
+        _write_new(public, shown, 0o644)
+    except BaseException:
+        private.unlink()  # no half of a pair stays
+        raise
     return private, public
 
 

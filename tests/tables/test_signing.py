@@ -1,6 +1,7 @@
 """Signatures: what was signed is accepted; unsigned, altered, or signed by another key is refused by name."""
 
 import base64
+import errno
 import os
 import stat
 from pathlib import Path
@@ -40,6 +41,22 @@ def test_a_key_pair_is_written_once_and_kept_from_others(keys: tuple[Path, Path]
     with pytest.raises(FileExistsError, match=r"desk\.pub"):
         write_key_pair(tmp_path / "desk")
     assert (tmp_path / "other.key").read_bytes() == before and public.exists()
+
+
+def test_no_half_of_a_key_pair_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FileNotFoundError, match=r"No such folder: '.*nowhere'"):
+        write_key_pair(tmp_path / "nowhere" / "desk")
+    link, full = os.link, OSError(errno.ENOSPC, "No space left on device")
+
+    def link_private_alone(source: str, target: Path) -> None:
+        if target.suffix == ".pub":
+            raise full
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", link_private_alone)
+    with pytest.raises(OSError, match="No space left"):
+        write_key_pair(tmp_path / "desk")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o610])
