@@ -38,6 +38,7 @@ def publish(
     --life, --start, --price-box and --box say when and where it may be used, in place of what the file says.
     """
     from quotegrid.table_files import read_table
+    from quotegrid.tables.generations import signature_path, table_name
     from quotegrid.tables.publication_checks import certificate_limit, change_limit
     from quotegrid.tables.publishing import PublishingError, publisher
     from quotegrid.tables.validity import life_check, with_validity
@@ -60,7 +61,7 @@ def publish(
     found = with_validity(found, begins, lasts, prices, states)
     if folder.exists() and not folder.is_dir():
         raise PublishingError(f"{folder} is a file; name the folder that quoters follow")
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     with publisher(folder, wait) as at_work:
         live = at_work.live
         quoting = None if live is None else live_table(at_work, live, max_quote_change)
@@ -75,9 +76,12 @@ def publish(
             print(f"not published; {'nothing' if live is None else f'generation {live}'} is live in {folder}")
             return NO
         signature = None if key is None else key.sign(found.content_hash)
+        was_signed = live is not None and signature_path(folder / table_name(live)).exists()
         number = at_work.publish(found, signature, keep)
     signed = "" if key is None else f", signed by the key {signing_module().fingerprint(key.public_bytes)}"
     print(f"generation {number} is live in {folder}{signed}")
+    if key is None and was_signed:
+        print(f"it is not signed, as generation {live} was: quoters that ask for signatures do not take it")
     return DONE
 
 
