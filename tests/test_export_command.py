@@ -24,6 +24,11 @@ def test_export(tmp_path: Path, table_by_hand, capsys: pytest.CaptureFixture[str
         assert run(["export", table, "-o", str(path)]) == DONE
         assert path.read_bytes().startswith(content)
         assert "prices in USD, times in s, inventories and sizes in lots" in capsys.readouterr().out
+    (tmp_path / "folder.csv").mkdir()
+    for place, message in (("none/out.csv", "there is no folder "), ("folder.csv", "it is a folder")):
+        assert run(["export", table, "-o", str(tmp_path / place)]) == BAD_INPUT
+        shown = capsys.readouterr().err
+        assert message in shown and "internal error" not in shown
     assert run(["export", table, "-o", "out.xlsx"]) == BAD_INPUT
     assert "exported to files that end in .csv, .parquet, .npz, .h" in capsys.readouterr().err
     monkeypatch.delitem(sys.modules, "quotegrid.tables.export_parquet", raising=False)

@@ -15,7 +15,7 @@ def explain(error: Exception) -> str:
         return f"{error.format_message()} `quotegrid --help` lists the commands and their options."
     if isinstance(error, OSError) and error.strerror is not None:
         return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
-    if isinstance(error, AnswerIsNo | ValueError) and is_ours(error):
+    if isinstance(error, AnswerIsNo | ValueError | OSError) and is_ours(error):
         return str(error)
     what = f"internal error, {type(error).__name__}: {error}"
     return f"{what}. Run it again with --debug, and report what it shows."
