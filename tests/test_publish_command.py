@@ -160,7 +160,7 @@ def test_wider_limits_are_no_change_of_quotes(table, tmp_path: Path, capsys) -> 
 
 
 def test_signed_tables(table, tmp_path: Path, capsys) -> None:
-    live, desk = tmp_path / "live", tmp_path / "desk"
+    live, desk = tmp_path / "markets" / "live", tmp_path / "desk"  # made, with the folder it is in
     assert run(["keygen", str(desk)]) == DONE
     shown = capsys.readouterr().out
     secret = Path(f"{desk}.key").read_text().splitlines()[1]
@@ -173,7 +173,7 @@ def test_signed_tables(table, tmp_path: Path, capsys) -> None:
     assert run(["verify", current, "--public-key", f"{desk}.pub"]) == DONE
     assert "pass            signature" in capsys.readouterr().out
     assert run(["publish", table(0.5), str(live), *LIMITS]) == DONE
-    capsys.readouterr()
+    assert "it is not signed, as generation 1 was: quoters that ask" in capsys.readouterr().out
     assert run(["verify", current, "--public-key", f"{desk}.pub"]) == NO
     assert "the table is not signed [signature-missing]" in capsys.readouterr().out
     Path(f"{desk}.key").chmod(0o644)

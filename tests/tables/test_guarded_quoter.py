@@ -141,7 +141,11 @@ MOMENT = Moment(
         ({"inventory": 10**400}, "not-a-number", "ASSET0: inventory nan is not a finite number"),
         ({"inventory": math.inf}, "not-a-number", "ASSET0: inventory inf is not a finite number"),
         ({"inventory": (0, 0)}, "wrong-coordinates", "inventory (0, 0): give one number for each of ASSET0"),
-        ({"inventory": b"\x01"}, "not-a-number", "inventory b'\\x01' is not a number; give one, or for several"),
+        (
+            {"inventory": b"\x01"},
+            "not-a-number",
+            "inventory b'\\x01' is not a number; give one, or for several",
+        ),
         ({"inventory": "0"}, "not-a-number", "inventory '0' is not a number; give one"),
         ({"inventory": True}, "not-a-number", "inventory True is not a number"),
         ({"inventory": np.zeros(1)}, "not-a-number", "inventory array([0.]) is not a number; give one"),
@@ -182,9 +186,7 @@ def test_an_unknown_regime_is_refused() -> None:
         (("ASSET0",), (10**400,), "wrong-tick", "ticks (1000"),
     ],
 )
-def test_refusals_at_load(
-    symbols: tuple[str, ...], ticks: Any, rule: str, text: str, tmp_path: Path
-) -> None:
+def test_refusals_at_load(symbols: tuple[str, ...], ticks: Any, rule: str, text: str, tmp_path: Path) -> None:
     path = tmp_path / "t.safetensors"
     path.write_bytes(safetensors_bytes(TABLES["ergodic"]))
     assert GuardedQuoter.load(path, ("ASSET0",), (0.01,)).table == TABLES["ergodic"]
