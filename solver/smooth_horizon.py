@@ -62,9 +62,11 @@ from quotegrid.solver.time_nodes import (
 
 _MOST_STEPS = 20_000  # of a march
 _TRIALS = 6  # ranges of reservation offsets
+_STRIDE = 2  # from one node of the path to the next, in steps
 _MARGIN = 0.25  # of a range, added on both sides of what was seen
 _GROWTH = 1.6  # of a range, from one trial to the next
 _CHUNK = 64  # nodes, or times, are padded to a multiple: few shapes to compile
+_TOGETHER = 8  # times whose quotes are taken at once; more leave the first cache
 
 
 class _Prepared(NamedTuple):
@@ -94,6 +96,7 @@ class _Found(NamedTuple):
     value_error: np.ndarray
     span: np.ndarray
     how: str
+    steps: int  # of the march
 
     def errors_at(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The bounds at times to go: those of the node before and of the interval's own defect."""
@@ -144,7 +147,7 @@ def solve_smooth(
         calendar_times(table, duration, to_go),
         looked.value[::-1],
         np.moveaxis(looked.offset[::-1], 1, -1),
-        len(found.path.to_go) - 1,
+        found.steps,
         float(found.value_error[-1]),
         Status.CONVERGED,
         choice,
@@ -165,11 +168,12 @@ def _path(
         if expanded is None:
             return None
         series, start = expanded
-        path = _march(series, start, chain.target, duration, allowed, progress)
-        if path is not None:
+        marched = _march(series, start, chain.target, duration, allowed, progress)
+        if marched is not None:
+            path, steps = marched
             defects = _defects(series, path)
             if np.all(np.abs(np.asarray(defects.reach)) <= 1.0):
-                return _bounded(prepared, path, defects) if path.to_go[-1] == duration else None
+                return _bounded(prepared, path, steps, defects) if path.to_go[-1] == duration else None
         # beyond its range a series means nothing, and so does how far a path went there
         low, high = middle - _GROWTH * half, middle + _GROWTH * half
     return None
@@ -193,8 +197,12 @@ def _march(
     duration: float,
     allowed: float,
     progress: Callable[[float], None],
-) -> Path | None:
-    """The steps as far as the march got; None where there are too few."""
+) -> tuple[Path, int] | None:
+    """Every second step as far as the march got, and how many there were; None where there are too few.
+
+    Steps are short for the sake of stability: the path through every second one has much the same defect, and
+    half as many intervals to bound it on.
+    """
     at = start
     pieces = [[np.asarray(x)[None] for x in (start.now, start.bias, start.level, start.slope, start.sound)]]
     end, tolerance = np.float64(duration), np.float64(allowed)
@@ -205,8 +213,13 @@ def _march(
         if float(at.now) >= duration or not bool(at.sound):
             break
     *arrays, accepted = (np.concatenate(x) for x in zip(*pieces, strict=True))
-    to_go, bias, level, slope = (x[accepted] for x in arrays)
-    return Path(to_go, bias, level, slope, np.zeros_like(bias), target) if len(to_go) > NEIGHBOURS else None
+    steps = np.flatnonzero(accepted)
+    nodes = steps[:: _STRIDE if len(steps) > _STRIDE * NEIGHBOURS else 1]
+    nodes = np.append(nodes, steps[-1:][nodes[-1] < steps[-1]])
+    to_go, bias, level, slope = (x[nodes] for x in arrays)
+    if len(to_go) <= NEIGHBOURS:
+        return None
+    return Path(to_go, bias, level, slope, np.zeros_like(bias), target), len(steps) - 1
 
 
 def _defects(series: SeriesOperator, path: Path) -> PathDefects:
@@ -218,7 +231,7 @@ def _defects(series: SeriesOperator, path: Path) -> PathDefects:
     )
 
 
-def _bounded(prepared: _Prepared, path: Path, defects: PathDefects) -> _Found:
+def _bounded(prepared: _Prepared, path: Path, steps: int, defects: PathDefects) -> _Found:
     """A path with the bounds of its error."""
     count = len(path.to_go)
     path = path._replace(bend=np.asarray(defects.bend)[:count])
@@ -227,9 +240,9 @@ def _bounded(prepared: _Prepared, path: Path, defects: PathDefects) -> _Found:
         for x in (defects.largest, defects.span)
     )
     if not may_rest(float(prepared.scale), path.to_go, path.bias, span):
-        return _Found(path, value_error, span, DEFECT)
+        return _Found(path, value_error, span, DEFECT, steps)
     value_error, span = bound_at_rest(prepared.chain, path.to_go, path.bias, path.level, value_error, span)
-    return _Found(path, value_error, span, DEFECT + REST)
+    return _Found(path, value_error, span, DEFECT + REST, steps)
 
 
 class _Looked(NamedTuple):
@@ -359,4 +372,4 @@ def _quote_kernel(
             quote_bounds(chain, policy, radius).error,
         )
 
-    return jax.lax.map(at, (bias, difference_error))
+    return jax.lax.map(at, (bias, difference_error), batch_size=_TOGETHER)
