@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from quotegrid.tables import PolicyTable
-from quotegrid.tables.generations import POINTER, table_name
+from quotegrid.tables.generations import POINTER, signature_path, table_name
 from quotegrid.tables.publishing import publisher
 from quotegrid.tables.signing import PrivateKey, write_key_pair
 
@@ -164,6 +164,14 @@ def test_signatures(
             with publisher(folder) as at_work:
                 at_work.publish(one, signature)
             assert reader(verify).follow() == f"0 {name}"
+    beside = signature_path(folder / POINTER)
+    beside.unlink()
+    beside.mkdir()  # something that is there and cannot be read, and is tried again
+    follower = reader(verify)
+    assert follower.follow() == "0 unreadable"
+    beside.rmdir()
+    beside.write_bytes(good)
+    assert follower.follow().endswith(" taken")
     with publisher(folder) as at_work:
         number = at_work.publish(one, good)
         follower = reader(verify)

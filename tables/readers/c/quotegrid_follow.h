@@ -19,6 +19,7 @@
 #error "define QUOTEGRID_POSIX (and _POSIX_C_SOURCE as 200809L) before quotegrid_follow.h"
 #endif
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -102,10 +103,12 @@ static inline const char *qg_check_signature(const qg_follower *follower, const 
     char beside[QG_PATH_ROOM];
     int stem = (int)(strlen(path) - strlen(".safetensors"));
     int length = snprintf(beside, sizeof beside, "%.*s.signature", stem, path);
-    int file = length < 0 || (size_t)length >= sizeof beside ? -1 : open(beside, O_RDONLY);
-    if (file < 0) return "signature-missing";
+    if (length < 0 || (size_t)length >= sizeof beside) return "unreadable";
+    int file = open(beside, O_RDONLY);
+    if (file < 0) return errno == ENOENT ? "signature-missing" : "unreadable";
     ssize_t count = read(file, content, sizeof content);
     close(file);
+    if (count < 0) return "unreadable";
     if (count != QG_KEY_BYTES + QG_SIGNATURE_BYTES) return "signature-form";
     qg_signed_bytes(table, message);
     int answer = follower->verify(follower->context, content, content + QG_KEY_BYTES, message, sizeof message);
