@@ -108,6 +108,8 @@ def test_cmake_builds_the_example_which_quotes_as_python_does(tmp_path: Path, so
     ):
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
+    done = subprocess.run([tmp_path / "conformance"], capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout.startswith("no files to try: ")
     path = tmp_path / "t.safetensors"
     write_safetensors(solved("finite"), path)
     done = subprocess.run([tmp_path / "example", path, "4", "1.5"], capture_output=True, text=True)

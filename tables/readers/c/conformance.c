@@ -172,6 +172,7 @@ static int is_named(const char *path, qg_error error) {
 
 int main(int count, char **paths) {
     int good = count > 1;
+    if (!good) puts("no files to try: they are in the folder conformance, beside the folder readers");
     for (int i = 1; i < count; i++) {
         size_t size = 0, length = strlen(paths[i]);
         unsigned char *bytes = read_file(paths[i], &size);
