@@ -187,5 +187,9 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
             os.fsync(file.fileno())
         os.chmod(temporary, mode)
         os.link(temporary, path)  # unlike a rename, this replaces nothing
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = os.fspath(path)  # a full disk knows no names
+        raise
     finally:
         os.unlink(temporary)

@@ -132,7 +132,8 @@ def test_a_damaged_live_table_can_be_replaced(table, tmp_path: Path, capsys) -> 
     generation.write_bytes(content[:-8])
     capsys.readouterr()
     assert run(["publish", table(0.5), str(live), *LIMITS]) == BAD_INPUT
-    assert "[data-too-short]" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "[data-too-short]; return to the one before with `quotegrid rollback`, or publish over" in shown
     words = ["publish", table(0.5), str(live), "--max-quote-error", "1", "--max-quote-change", "inf"]
     assert run(words) == DONE
     assert "there is no live table to compare with" in capsys.readouterr().out
@@ -176,6 +177,10 @@ def test_signed_tables(table, tmp_path: Path, capsys) -> None:
     assert "it is not signed, as generation 1 was: quoters that ask" in capsys.readouterr().out
     assert run(["verify", current, "--public-key", f"{desk}.pub"]) == NO
     assert "the table is not signed [signature-missing]" in capsys.readouterr().out
+    assert run(["publish", table(0.5), str(live), *LIMITS, "--sign", f"{desk}.key"]) == DONE
+    assert run(["rollback", str(live)]) == DONE
+    shown = capsys.readouterr().out
+    assert "generation 2 is live in" in shown and "it is not signed, as generation 3 was" in shown
     Path(f"{desk}.key").chmod(0o644)
     assert run(["publish", table(0.5), str(live), *LIMITS, "--sign", f"{desk}.key"]) == BAD_INPUT
     shown = capsys.readouterr()

@@ -11,6 +11,7 @@ from quotegrid.command_arguments import DONE, NO, TableFile
 from quotegrid.validity_arguments import Box, Life, PriceBox, Start, named_spans, spans, start_and_life
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where quoters follow tables.")]
+UNSIGNED = "it is not signed, as generation {} was: quoters that ask for signatures do not take it"
 Wait = Annotated[float, typer.Option(help="Seconds to wait for another publisher.", min=0.0)]
 
 
@@ -38,7 +39,6 @@ def publish(
     --life, --start, --price-box and --box say when and where it may be used, in place of what the file says.
     """
     from quotegrid.table_files import read_table
-    from quotegrid.tables.generations import signature_path, table_name
     from quotegrid.tables.publication_checks import certificate_limit, change_limit
     from quotegrid.tables.publishing import PublishingError, publisher
     from quotegrid.tables.validity import life_check, with_validity
@@ -76,12 +76,12 @@ def publish(
             print(f"not published; {'nothing' if live is None else f'generation {live}'} is live in {folder}")
             return NO
         signature = None if key is None else key.sign(found.content_hash)
-        was_signed = live is not None and signature_path(folder / table_name(live)).exists()
+        was_signed = is_signed(folder, live)
         number = at_work.publish(found, signature, keep)
     signed = "" if key is None else f", signed by the key {signing_module().fingerprint(key.public_bytes)}"
     print(f"generation {number} is live in {folder}{signed}")
     if key is None and was_signed:
-        print(f"it is not signed, as generation {live} was: quoters that ask for signatures do not take it")
+        print(UNSIGNED.format(live))
     return DONE
 
 
@@ -93,14 +93,18 @@ def identity(path: Path) -> tuple[int, int, int]:
 
 def live_table(at_work: Any, live: int, max_quote_change: float) -> Any:
     """The live table; None where it is damaged and any change is allowed: then a good one may replace it."""
+    from quotegrid.tables.publishing import PublishingError
     from quotegrid.tables.table_error import TableError
 
     try:
         return at_work.read(live)
-    except (OSError, TableError):
+    except (OSError, TableError) as error:
         if math.isinf(max_quote_change):
             return None
-        raise
+        raise PublishingError(
+            f"the live table cannot be compared with: {error}; return to the one before with `quotegrid "
+            "rollback`, or publish over it with --max-quote-change inf"
+        ) from error
 
 
 def rollback(folder: Folder, wait: Wait = 10.0) -> int:
@@ -108,9 +112,19 @@ def rollback(folder: Folder, wait: Wait = 10.0) -> int:
     from quotegrid.tables.publishing import publisher
 
     with publisher(folder, wait) as at_work:
+        was_signed = is_signed(folder, at_work.live)
         withdrawn, live = at_work.rollback()
     print(f"generation {live} is live in {folder} again; {withdrawn} is withdrawn")
+    if was_signed and not is_signed(folder, live):
+        print(UNSIGNED.format(withdrawn))
     return DONE
+
+
+def is_signed(folder: Path, number: int | None) -> bool:
+    """Whether there is a signature beside a generation."""
+    from quotegrid.tables.generations import signature_path, table_name
+
+    return number is not None and signature_path(folder / table_name(number)).exists()
 
 
 def keygen(
