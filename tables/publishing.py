@@ -96,7 +96,8 @@ class Publisher:
                 "and one to return to"
             )
         self._clear()
-        number = 1 + max([0, *numbers(self.folder, LIVE), *numbers(self.folder, WITHDRAWN)])
+        found = (*numbers(self.folder, LIVE), *numbers(self.folder, WITHDRAWN))
+        number = 1 + max([self.live or 0, *found])  # of the pointer too, where its file was deleted
         path = self.folder / table_name(number)
         if signature is not None:
             write_atomically(path.with_suffix(SIGNATURE), [signature])

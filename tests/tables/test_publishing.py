@@ -216,6 +216,12 @@ def test_no_folder(tmp_path: Path) -> None:
         pass
 
 
+def test_the_number_of_a_deleted_generation_is_not_used_again(folder: Path, make) -> None:
+    os.symlink(table_name(41), folder / POINTER)
+    with publisher(folder) as at_work:
+        assert at_work.publish(make(1)) == 42
+
+
 def test_a_pointer_that_is_no_link_is_refused(folder: Path, make) -> None:
     write_safetensors(make(1), folder / POINTER)
     with pytest.raises(
