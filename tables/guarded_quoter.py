@@ -176,7 +176,7 @@ class GuardedQuoter:
         for given, number in zip(found, doubles, strict=True):
             if number != number and (isinstance(given, bool) or not isinstance(given, Real)):
                 raise QuoteError(
-                    f"{name} {numbers!r:.80} is not a number; give one, or for several assets a tuple of them",
+                    f"{name} {numbers!r:.80} is not a number; give one, or for several assets a tuple",
                     "not-a-number",
                 )
         return doubles
