@@ -302,7 +302,7 @@ class Lookup:
     def _lots(self, inventory: Any) -> tuple[float, ...]:
         """The inventory as one number for each asset."""
         try:
-            lots: tuple[Any, ...] = (inventory,) if isinstance(inventory, Real) else tuple(inventory)
+            lots: tuple[Any, ...] = (inventory,) if isinstance(inventory, Real | str | bytes) else tuple(inventory)
         except TypeError:
             lots = ()
         if len(lots) != len(self._axes):

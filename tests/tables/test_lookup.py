@@ -145,9 +145,11 @@ def test_number_of_inventories_of_several_assets(inventory: Any) -> None:
     )
 
 
-def test_text_is_no_inventory() -> None:
-    with pytest.raises(QuoteError, match="inventory '1' is not a finite number"):
-        Quoter(TABLES["ergodic"]).quote("1")  # type: ignore[arg-type]
+@pytest.mark.parametrize("inventory", ["1", "12", b"1", b"\x02"])
+def test_text_and_bytes_are_no_inventory(inventory: Any) -> None:
+    with pytest.raises(QuoteError) as caught:
+        Quoter(TABLES["ergodic"]).quote(inventory)
+    assert str(caught.value) == f"inventory {inventory!r} is not a finite number"
 
 
 def test_rounding_does_not_switch_a_flow_off() -> None:
