@@ -302,7 +302,8 @@ class Lookup:
     def _lots(self, inventory: Any) -> tuple[float, ...]:
         """The inventory as one number for each asset."""
         try:
-            lots: tuple[Any, ...] = (inventory,) if isinstance(inventory, Real | str | bytes) else tuple(inventory)
+            single = isinstance(inventory, Real | str | bytes)
+            lots: tuple[Any, ...] = (inventory,) if single else tuple(inventory)
         except TypeError:
             lots = ()
         if len(lots) != len(self._axes):
