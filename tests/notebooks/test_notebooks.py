@@ -4,9 +4,14 @@ import ast
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from queue import Empty
+from time import monotonic
+from typing import Any
 
 import nbformat
 import pytest
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.util import run_sync
@@ -18,6 +23,25 @@ SECONDS_PER_CELL = 600  # generous: a solve compiles first, and machines that ru
 pytestmark = pytest.mark.filterwarnings("ignore")
 Kernel = tuple[AsyncKernelManager, dict[str, str]]  # and its environment
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+class WatchedChannel(AsyncZMQSocketChannel):
+    """Looks for messages every second: on busy machines, wake-ups were missed, and seen only at a timeout."""
+
+    async def get_msg(self, timeout: float | None = None) -> dict[str, Any]:
+        end = float("inf") if timeout is None else monotonic() + timeout
+        while True:
+            left = end - monotonic()
+            try:
+                return await super().get_msg(timeout=min(max(left, 0.0), 1.0))
+            except Empty:
+                if left <= 0.0:
+                    raise
+
+
+class WatchedClient(AsyncKernelClient):
+    shell_channel_class = WatchedChannel
+    iopub_channel_class = WatchedChannel
 
 
 def read(path: Path) -> nbformat.NotebookNode:
@@ -37,7 +61,7 @@ def kernel(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
     """
     cache = pytestconfig.cache
     folder = tmp_path_factory.mktemp("cache") if cache is None else cache.mkdir("notebooks")
-    manager = AsyncKernelManager(kernel_name="python3")
+    manager = AsyncKernelManager(kernel_name="python3", client_factory=WatchedClient)
     yield manager, os.environ | {"XDG_CACHE_HOME": str(folder)}
     if manager.has_kernel:
         run_sync(manager.shutdown_kernel)(now=True)
