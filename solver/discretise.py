@@ -35,9 +35,9 @@ class Lattice(NamedTuple):
 def inventory_lattices(problem: Problem) -> tuple[Lattice, ...]:
     """The inventory axis of each asset."""
     lattices = []
-    for index, asset in enumerate(problem.assets):
+    for asset in problem.assets:
         low, high, target = asset.inventory.lots_range()
-        sizes = [flow.size for flow in problem.one_sided_flows() if flow.asset == index]
+        sizes = [flow.size for flow in asset.flow]
         step = max(gcd(*sizes), 1) if problem.horizon.kind == "ergodic" and sizes else 1
         lattices.append(
             Lattice(

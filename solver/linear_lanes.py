@@ -4,6 +4,7 @@ The time nodes are each problem's own. The error of linear lookup between two of
 through values and slopes, which the equation gives for nothing.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -208,17 +209,19 @@ def _march(
 
     def observe(before: Moment, now: Moment, length: Array) -> _Marched:
         fall = falls(now.bias)
-        offsets = []
+        offsets, highest = [], []
         for flow, shift in enumerate(shifts):
             none = jnp.full((min(abs(shift), states), len(length)), jnp.nan)
             if abs(shift) not in fall:
-                offsets.append(none)
+                quoted, ordered = jnp.zeros((1, len(length))), [none]
             elif shift > 0:
                 quoted = prepared.offsets[flow, : states - shift] + fall[shift] / sizes[flow][None]
-                offsets.append(jnp.concatenate([quoted, none]))
+                ordered = [quoted, none]
             else:
                 quoted = prepared.offsets[flow, -shift:] - fall[-shift] / sizes[flow][None]
-                offsets.append(jnp.concatenate([none, quoted]))
+                ordered = [none, quoted]
+            offsets.append(jnp.concatenate(ordered))
+            highest.append(jnp.max(jnp.where(jnp.isnan(quoted), 0.0, jnp.abs(quoted)), axis=0))
         offset, value = jnp.stack(offsets), now.bias + now.level[None]
         bends = zip(*(falls(x).items() for x in (before.bias, before.slope, now.slope)), strict=True)
         in_falls = {
@@ -229,7 +232,7 @@ def _march(
         in_offsets = jnp.max(jnp.stack([*of_flows, jnp.zeros_like(length)]), axis=0)
         in_values = _lookup_error(before.bias + before.level[None], before.slope, value, now.slope, length)
         largest = jnp.max(jnp.abs(now.bias), axis=0)[None] / sizes + prepared.costs
-        largest = 4.0 * (largest + jnp.nanmax(jnp.abs(offset), axis=1, initial=0.0))
+        largest = 4.0 * (largest + jnp.stack(highest))
         error = 2.0 * now.defect[None] / sizes + 4.0 * UNIT_ROUNDOFF * largest
         lookup_error = jnp.stack([in_offsets, in_values])
         return _Marched(value, jnp.max(jnp.abs(value), axis=0), offset, now.defect, error, lookup_error)
@@ -245,5 +248,5 @@ def _lookup_error(
     length: Float[Array, " lane"],
 ) -> Float[Array, " lane"]:
     """The largest of linear interpolation in time between two moments, by a cubic."""
-    off = jnp.stack(off_chord(start, slope, end, slope_after, length[None]))
-    return CUBIC_MARGIN * jnp.max(jnp.max(jnp.abs(off), axis=0), axis=0, initial=0.0)
+    off = map(jnp.abs, off_chord(start, slope, end, slope_after, length[None]))
+    return CUBIC_MARGIN * jnp.max(functools.reduce(jnp.maximum, off), axis=0, initial=0.0)

@@ -17,7 +17,7 @@ from quotegrid.models.problem import Numerics, Problem, ProblemError, TableReque
 from quotegrid.solver.linear_lanes import solve_linear_lanes
 from quotegrid.solver.methods import UNIFORMISATION, choose_method, linear_choice, obstacle_to_linearity
 from quotegrid.solver.solution import Solution
-from quotegrid.solver.solve import assemble, check_requests, parameters, solve
+from quotegrid.solver.solve import assemble, check_requests, check_table, solve
 from quotegrid.solver.stationary import solve_stationary_lanes
 
 LANES = 32  # of a compiled call: its vectors stay near the processor
@@ -32,10 +32,19 @@ class Job(NamedTuple):
     table: TableRequest
 
 
+class Member(NamedTuple):
+    """A job of a group."""
+
+    place: int  # in the list
+    job: Job
+    leaves: list[Any]  # the numbers of the problem's essence
+
+
 class Group(NamedTuple):
     """Jobs of one structure, which share compiled code."""
 
-    jobs: list[tuple[int, Job]]  # with their places in the list
+    members: list[Member]
+    structure: Any  # of the essences of the problems
     lanes: bool  # side by side, or one after the other
 
 
@@ -93,24 +102,29 @@ def _each(given: Any, otherwise: Any, count: int) -> Sequence[Any]:
 
 def _groups(jobs: list[Job]) -> list[Group]:
     """Jobs by structure and request; requests are checked on the way."""
-    groups: dict[Hashable, list[tuple[int, Job]]] = {}
-    kinds: dict[Hashable, bool] = {}
+    groups: dict[Hashable, Group] = {}
+    texts = {id(request): repr(request) for job in jobs for request in (job.numerics, job.table)}
     for place, job in enumerate(jobs):
         leaves, structure = jax.tree.flatten(job.problem.essence())
-        key = (structure, tuple(map(np.shape, leaves)), repr(job.numerics), repr(job.table))
-        groups.setdefault(key, []).append((place, job))
-        # what a request asks may fit the numbers of one problem and not those of the next
-        if key not in kinds or job.numerics.method is not None or isinstance(job.table.times, tuple):
-            kinds[key] = _fit_lanes(place, job)
-    return [Group(members, kinds[key] and len(members) > 1) for key, members in groups.items()]
+        shapes = tuple(np.shape(leaf) for leaf in leaves)
+        key = (structure, shapes, texts[id(job.numerics)], texts[id(job.table)])
+        group = groups.get(key)
+        try:
+            # what a request asks may fit the numbers of one problem and not those of the next
+            if group is None or job.numerics.method is not None:
+                check_requests(*job)
+            elif isinstance(job.table.times, tuple):
+                check_table(job.problem, job.table)
+        except ProblemError as error:
+            raise ProblemError(error.faults, source=f"problem {place}") from None
+        if group is None:
+            group = groups[key] = Group([], structure, _fit_lanes(job))
+        group.members.append(Member(place, job, leaves))
+    return list(groups.values())
 
 
-def _fit_lanes(place: int, job: Job) -> bool:
+def _fit_lanes(job: Job) -> bool:
     """Is there a kernel that takes problems of this structure side by side?"""
-    try:
-        check_requests(*job)
-    except ProblemError as error:
-        raise ProblemError(error.faults, source=f"problem {place}") from None
     if job.problem.horizon.kind != "finite":
         return True
     return (
@@ -121,33 +135,35 @@ def _fit_lanes(place: int, job: Job) -> bool:
     )
 
 
-def _parts(groups: list[Group]) -> Iterator[tuple[list[tuple[int, Job]], int]]:
+def _parts(groups: list[Group]) -> Iterator[tuple[Group, int]]:
     """Pieces of work for one thread, with their number of lanes: 0 for one after the other."""
     for group in groups:
-        lanes = (LANES if len(group.jobs) > _FEW else _FEW) if group.lanes else 0
-        step = lanes or max(1, -(-len(group.jobs) // _processors()))
-        for begin in range(0, len(group.jobs), step):
-            yield group.jobs[begin : begin + step], lanes
+        count = len(group.members)
+        lanes = (LANES if count > _FEW else _FEW) if group.lanes and count > 1 else 0
+        step = lanes or max(1, -(-count // _processors()))
+        for begin in range(0, count, step):
+            yield group._replace(members=group.members[begin : begin + step]), lanes
 
 
-def _solve_part(part: list[tuple[int, Job]], lanes: int) -> list[tuple[int, Solution]]:
+def _solve_part(part: Group, lanes: int) -> list[tuple[int, Solution]]:
+    members = part.members
     if not lanes:
-        return [(place, _solve_alone(job)) for place, job in part]
-    problems, (_, numerics, table) = [job.problem for _, job in part], part[0][1]
+        return [(member.place, _solve_alone(member.job)) for member in members]
+    problems, (_, numerics, table) = [member.job.problem for member in members], members[0].job
     finite = problems[0].horizon.kind == "finite"
     choice = linear_choice(numerics.method) if finite else choose_method(problems[0], numerics.method)
     with jax.enable_x64(True):
-        leaves = [parameters(problem) for problem in problems]
-        padded = leaves + leaves[-1:] * (lanes - len(leaves))
-        stacked = jax.tree.map(lambda *numbers: np.stack(numbers), *padded)
+        padded = [member.leaves for member in members] + [members[-1].leaves] * (lanes - len(members))
+        columns = [np.array(numbers, float) for numbers in zip(*padded, strict=True)]
+        stacked = jax.tree.unflatten(part.structure, columns)
         results: Sequence[Any]
         if finite:
             results = solve_linear_lanes(stacked, problems, choice, table)
         else:
             results = solve_stationary_lanes(stacked, problems, numerics)
         return [
-            (place, _solve_alone(job) if result is None else assemble(job.problem, own, choice, result))
-            for (place, job), own, result in zip(part, leaves, results, strict=True)
+            (place, _solve_alone(job) if result is None else assemble(job.problem, choice, result))
+            for (place, job, _), result in zip(members, results, strict=True)
         ]
 
 

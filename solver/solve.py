@@ -5,7 +5,7 @@ the compiled kernels: new numbers run the same code, only a new structure (flows
 compiles again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from quotegrid.models.problem import Fault, Numerics, Problem, ProblemError, TableRequest
-from quotegrid.solver.discretise import inventory_lattices
+from quotegrid.models.problem import Fault, Numerics, OneSidedFlow, Problem, ProblemError, TableRequest
+from quotegrid.solver.discretise import Lattice, inventory_lattices
 from quotegrid.solver.finite_horizon import solve_finite
 from quotegrid.solver.finite_result import FiniteResult
 from quotegrid.solver.methods import IMPLICIT_EULER, Choice, choose_method
@@ -64,7 +64,7 @@ def solve(
         else:
             result = solve_stationary(leaves, numerics, start)
             progress(1.0)
-        solution = assemble(problem, leaves, choice, result)
+        solution = assemble(problem, choice, result)
     if throw and solution.status is not Status.CONVERGED:
         raise SolveError(
             " ".join([f"{solution.status}: {solution.status.sentence}", *solution.notes]), solution
@@ -74,13 +74,18 @@ def solve(
 
 def check_requests(problem: Problem, numerics: Numerics, table: TableRequest) -> Choice:
     """The method for a problem; ProblemError if a request does not fit it."""
+    check_table(problem, table)
+    return choose_method(problem, numerics.method)
+
+
+def check_table(problem: Problem, table: TableRequest) -> None:
+    """ProblemError if a table of this kind cannot be had of a problem."""
     misfits = [fault.below("table") for fault in table.misfits(problem.horizon)]
     if table.parameters:
         sentence = "a solution is that of one problem; solve_table stacks several into one table."
         misfits.append(Fault("table.parameters", sentence))
     if misfits:
         raise ProblemError(misfits)
-    return choose_method(problem, numerics.method)
 
 
 def _check_start(problem: Problem, start: np.ndarray | None) -> None:
@@ -96,10 +101,8 @@ def _check_start(problem: Problem, start: np.ndarray | None) -> None:
         raise ProblemError([Fault("start", f"expected finite values of shape {shape}, got {seen}.")])
 
 
-def assemble(
-    problem: Problem, leaves: Problem, choice: Choice, result: FiniteResult | StationaryResult
-) -> Solution:
-    """The solution of a problem (`leaves`: the same with float64 arrays) from what a solver found."""
+def assemble(problem: Problem, choice: Choice, result: FiniteResult | StationaryResult) -> Solution:
+    """The solution of a problem from what a solver found."""
     if isinstance(result, FiniteResult):
         choice, notes = result.choice, ()
         if choice.method == IMPLICIT_EULER and result.lookup_error is not None:
@@ -120,7 +123,7 @@ def assemble(
             "iterations": result.iterations,
             "lookup_error": None,
         }
-    lattices = inventory_lattices(problem)
+    lattices, flows = inventory_lattices(problem), problem.one_sided_flows()
     return Solution(
         problem=problem,
         package_version=_package_version(),
@@ -129,7 +132,7 @@ def assemble(
         symbols=tuple(asset.market.symbol for asset in problem.assets),
         lot_sizes=tuple(float(asset.market.lot_size) for asset in problem.assets),
         inventories=tuple(lattice.lots.astype(float) for lattice in lattices),
-        flows=tuple(FlowLabel(f.name, f.side, f.size, f.asset) for f in problem.one_sided_flows()),
+        flows=tuple(FlowLabel(f.name, f.side, f.size, f.asset) for f in flows),
         value=result.value,
         offset=result.offset,
         status=result.status,
@@ -137,7 +140,7 @@ def assemble(
         method_reason=choice.reason,
         certificate=result.certificate.summary(),
         offset_error=result.certificate.offset_error,
-        notes=(*notes, *_remarks(problem, leaves, result.offset)),
+        notes=(*notes, *_remarks(problem, lattices, flows, result.offset)),
         **found,
     )
 
@@ -156,16 +159,18 @@ def parameters(problem: Problem) -> Problem:
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), problem.essence())
 
 
-def _remarks(problem: Problem, leaves: Problem, offset: np.ndarray) -> tuple[str, ...]:
+def _remarks(
+    problem: Problem, lattices: Sequence[Lattice], flows: Sequence[OneSidedFlow], offset: np.ndarray
+) -> tuple[str, ...]:
     """What a user of this solution should know beyond its status."""
     remarks = []
-    for lattice, asset in zip(inventory_lattices(problem), problem.assets, strict=True):
+    for lattice, asset in zip(lattices, problem.assets, strict=True):
         if lattice.step > 1:
             remarks.append(
                 f"All sizes of {asset.market.symbol} are multiples of {lattice.step} lots, so from the target"
                 f" only inventories {lattice.step} lots apart are ever visited; the others are left out."
             )
-    for place, flow in enumerate(leaves.one_sided_flows()):
+    for place, flow in enumerate(flows):
         if flow.convention != "market_orders":
             continue
         rates = np.exp(np.asarray(flow.intensity.log_rate(jnp.asarray(offset[..., place]))))
