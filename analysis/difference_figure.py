@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from quotegrid.analysis.figures import ASK, BID, INK, STYLE
 from quotegrid.analysis.quotes import inventory_unit, quote_pairs, reference
-from quotegrid.tables.difference import Difference, common_axes, on_axes
+from quotegrid.tables.documents.difference import Difference, common_axes, on_axes
 from quotegrid.tables.policy_table import NamedAxis, PolicyTable
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from quotegrid.tables.conformance_tables import PAIR, made_up_table
+from quotegrid.tables.conformance.made_up_tables import PAIR, made_up_table
 from quotegrid.tables.policy_table import NamedAxis, PolicyTable, canonical_numbers
 from quotegrid.tables.safetensors_file import write_safetensors
 

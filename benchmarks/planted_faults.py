@@ -20,13 +20,14 @@ import numpy as np
 from quotegrid.models.problem import TableRequest
 from quotegrid.models.problem_file import parse_problem
 from quotegrid.solver import solve
-from quotegrid.tables import PolicyTable, quote_bounds
-from quotegrid.tables.bellman_twin import flow_state
-from quotegrid.tables.hamiltonian_twin import best_quote
+from quotegrid.tables import PolicyTable
 from quotegrid.tables.policy_table import canonical_numbers
-from quotegrid.tables.problem_twin import ProblemTwin
 from quotegrid.tables.safetensors_file import safetensors_bytes
-from quotegrid.tables.stationary_bounds import stationary_bounds
+from quotegrid.tables.verification import quote_bounds
+from quotegrid.tables.verification.bellman_twin import flow_state
+from quotegrid.tables.verification.hamiltonian_twin import best_quote
+from quotegrid.tables.verification.problem_twin import ProblemTwin
+from quotegrid.tables.verification.stationary_bounds import stationary_bounds
 from quotegrid.tables.verifier import Verification, verify
 
 Tree = dict[str, Any]

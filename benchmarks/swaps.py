@@ -41,9 +41,9 @@ from contest_libraries import c_program, compilers
 from contest_tables import HORIZON, contest_table
 from side_by_side import markdown_table, provenance, publish
 
-from quotegrid.tables.generation_follower import GenerationFollower
 from quotegrid.tables.policy_table import PolicyTable
-from quotegrid.tables.publishing import publisher
+from quotegrid.tables.publication.generation_follower import GenerationFollower
+from quotegrid.tables.publication.publishing import publisher
 from quotegrid.tables.quoter import Quoter
 
 LOTS, TIMES = 50, 1238

@@ -29,23 +29,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from quotegrid.tables.bellman_twin import ROUNDING, bellman_operator, flow_state
 from quotegrid.tables.canonical_json import canonical_json, read_strict_json
-from quotegrid.tables.certificate_check import certificate_check
 from quotegrid.tables.check import Check, at_state, first_state, judged
 from quotegrid.tables.container import is_archive
-from quotegrid.tables.frame import frame_checks, statement_checks
-from quotegrid.tables.hamiltonian_twin import best_quote, quote_scale
-from quotegrid.tables.intensity_twins import NotVerifiableError
-from quotegrid.tables.invariants import invariant_checks
-from quotegrid.tables.lookup_error_check import lookup_error_check
 from quotegrid.tables.policy_table import PolicyTable
-from quotegrid.tables.problem_twin import ProblemTwin
-from quotegrid.tables.proof_text import proof_lines
 from quotegrid.tables.safetensors_file import read_safetensors, safetensors_bytes
-from quotegrid.tables.sensitivity_check import sensitivity_check
-from quotegrid.tables.stack_check import Proved, stack_checks, stack_proof_lines
 from quotegrid.tables.table_error import TableError
+from quotegrid.tables.verification.bellman_twin import ROUNDING, bellman_operator, flow_state
+from quotegrid.tables.verification.certificate_check import certificate_check
+from quotegrid.tables.verification.frame import frame_checks, statement_checks
+from quotegrid.tables.verification.hamiltonian_twin import best_quote, quote_scale
+from quotegrid.tables.verification.intensity_twins import NotVerifiableError
+from quotegrid.tables.verification.invariants import invariant_checks
+from quotegrid.tables.verification.lookup_error_check import lookup_error_check
+from quotegrid.tables.verification.problem_twin import ProblemTwin
+from quotegrid.tables.verification.proof_text import proof_lines
+from quotegrid.tables.verification.sensitivity_check import sensitivity_check
+from quotegrid.tables.verification.stack_check import Proved, stack_checks, stack_proof_lines
 
 Numbers = NDArray[np.float64]
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from quotegrid.tables.generations import POINTER
-from quotegrid.tables.publishing import publisher
+from quotegrid.tables.publication.generations import POINTER
+from quotegrid.tables.publication.publishing import publisher
 from quotegrid.tables.validity import with_validity
 
 SCRIPT = Path(__file__).resolve().parents[1] / "docs" / "consumers" / "hummingbot_script.py"

@@ -10,8 +10,8 @@ import pytest
 from quotegrid.analysis.difference_figure import difference_figure
 from quotegrid.command_line import BAD_INPUT, DONE, NO, run
 from quotegrid.table_files import write_table
-from quotegrid.tables.conformance_tables import conformance_tables
-from quotegrid.tables.difference import compare
+from quotegrid.tables.conformance.made_up_tables import conformance_tables
+from quotegrid.tables.documents.difference import compare
 
 
 @pytest.fixture(autouse=True)

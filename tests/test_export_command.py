@@ -31,7 +31,7 @@ def test_export(tmp_path: Path, table_by_hand, capsys: pytest.CaptureFixture[str
         assert message in shown and "internal error" not in shown
     assert run(["export", table, "-o", "out.xlsx"]) == BAD_INPUT
     assert "exported to files that end in .csv, .parquet, .npz, .h" in capsys.readouterr().err
-    monkeypatch.delitem(sys.modules, "quotegrid.tables.export_parquet", raising=False)
+    monkeypatch.delitem(sys.modules, "quotegrid.tables.exports.parquet", raising=False)
     monkeypatch.delattr(quotegrid.tables, "export_parquet", raising=False)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert run(["export", table, "-o", str(tmp_path / "none.parquet")]) == BAD_INPUT

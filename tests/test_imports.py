@@ -20,6 +20,17 @@ PERMITTED = {
     "analysis": ("quotegrid.models", "quotegrid.solver", "quotegrid.tables"),
 }
 
+# folder inside tables/ -> the other such folders its files may import; what stands beside them is common
+PERMITTED_IN_TABLES = {
+    "conformance": (),
+    "documents": (),
+    "exports": (),
+    "numba_reader": (),
+    "publication": ("documents",),
+    "verification": (),
+}
+ABOVE_THEM = "verifier.py"  # asks `verification`; nothing else beside the folders looks into one
+
 # folder -> packages of others it must do without
 FORBIDDEN = {
     "models": ("typer", "rich", "matplotlib", "xarray", "h5netcdf", "h5py"),
@@ -108,6 +119,31 @@ def test_arrows_point_one_way(folder: str) -> None:
         if within(found.module, "quotegrid") and not any(within(found.module, name) for name in permitted)
     ]
     assert not wrong, f"{folder}/ may import {permitted} of the project"
+
+
+@pytest.mark.parametrize("folder", PERMITTED_IN_TABLES)
+def test_arrows_inside_tables_point_one_way(folder: str) -> None:
+    others = {other for other in PERMITTED_IN_TABLES if other not in (folder, *PERMITTED_IN_TABLES[folder])}
+    files = files_of(f"tables/{folder}")
+    wrong = [
+        str(found)
+        for file in files
+        for found in imports_of(file)
+        if any(within(found.module, f"quotegrid.tables.{other}") for other in others)
+    ]
+    assert files and not wrong
+
+
+def test_what_is_common_to_tables_looks_into_none_of_its_folders() -> None:
+    assert {path.parent.name for path in (ROOT / "tables").glob("*/__init__.py")} == set(PERMITTED_IN_TABLES)
+    common = [path for path in (ROOT / "tables").glob("*.py") if path.name != ABOVE_THEM]
+    wrong = [
+        str(found)
+        for file in common
+        for found in imports_of(file)
+        if any(within(found.module, f"quotegrid.tables.{folder}") for folder in PERMITTED_IN_TABLES)
+    ]
+    assert common and not wrong
 
 
 @pytest.mark.parametrize("folder", [folder for folder in FOLDERS if folder in FORBIDDEN])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import quotegrid.tables
+import quotegrid.tables.publication
 from quotegrid.command_line import BAD_INPUT, DONE, NO, run
 from quotegrid.models.problem_file import parse_problem
 from quotegrid.solver import solve
@@ -271,8 +271,8 @@ def test_tables_are_handed_over_without_jax(table, tmp_path: Path) -> None:
 
 
 def test_signing_without_its_package(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "quotegrid.tables.signing", raising=False)
-    monkeypatch.delattr(quotegrid.tables, "signing", raising=False)
+    monkeypatch.delitem(sys.modules, "quotegrid.tables.publication.signing", raising=False)
+    monkeypatch.delattr(quotegrid.tables.publication, "signing", raising=False)
     monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
     assert run(["keygen", str(tmp_path / "desk")]) == BAD_INPUT
     assert "signatures need the package cryptography; install quotegrid[signing]" in capsys.readouterr().err

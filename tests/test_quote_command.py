@@ -7,7 +7,7 @@ import pytest
 
 from quotegrid.command_line import run
 from quotegrid.table_files import write_table
-from quotegrid.tables.conformance_tables import conformance_tables
+from quotegrid.tables.conformance.made_up_tables import conformance_tables
 from quotegrid.tables.lookup import Market
 from quotegrid.tables.quoter import Quoter
 

@@ -20,9 +20,9 @@ from decimal import Decimal
 from hummingbot.core.data_type.common import MarketDict
 from hummingbot.strategy.strategy_v2_base import StrategyV2Base, StrategyV2ConfigBase
 
-from quotegrid.tables.generation_follower import GenerationFollower
 from quotegrid.tables.guarded_quoter import GuardedQuoter, Moment, Price
 from quotegrid.tables.lookup import QuoteError
+from quotegrid.tables.publication.generation_follower import GenerationFollower
 
 SIDES = ("bid", "ask")
 

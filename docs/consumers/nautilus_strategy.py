@@ -24,9 +24,9 @@ from nautilus_trader.model.objects import Money, Price, Quantity
 from nautilus_trader.test_kit.providers import TestInstrumentProvider
 from nautilus_trader.trading.strategy import Strategy
 
-from quotegrid.tables.generation_follower import GenerationFollower
 from quotegrid.tables.guarded_quoter import GuardedQuoter, Moment
 from quotegrid.tables.lookup import QuoteError
+from quotegrid.tables.publication.generation_follower import GenerationFollower
 
 BEGIN = 1_700_000_000_000_000_000  # nanoseconds; the engine does not survive orders at time 0
 SIDES = {"bid": OrderSide.BUY, "ask": OrderSide.SELL}

@@ -68,11 +68,11 @@ from quotegrid.solver.status import Status as Status
 from quotegrid.table_files import read_table as read_table
 from quotegrid.table_files import write_table as write_table
 from quotegrid.tables.dataset import to_xarray as to_xarray
-from quotegrid.tables.difference import Difference as Difference
-from quotegrid.tables.difference import compare as compare
-from quotegrid.tables.generation_follower import GenerationFollower as GenerationFollower
+from quotegrid.tables.documents.difference import Difference as Difference
+from quotegrid.tables.documents.difference import compare as compare
 from quotegrid.tables.lookup import QuoteError as QuoteError
 from quotegrid.tables.policy_table import PolicyTable as PolicyTable
+from quotegrid.tables.publication.generation_follower import GenerationFollower as GenerationFollower
 from quotegrid.tables.quoter import Quote as Quote
 from quotegrid.tables.quoter import Quoter as Quoter
 from quotegrid.tables.table_error import TableError as TableError

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quotegrid.analysis.quotes import currency, per_time
-from quotegrid.tables.difference import Difference
+from quotegrid.tables.documents.difference import Difference
 from quotegrid.tables.verifier import Verification
 
 PARAMETERS_SHOWN = 15

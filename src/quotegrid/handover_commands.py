@@ -20,7 +20,7 @@ def diff(
 ) -> int:
     """What changed between two tables: parameters, where quotes moved most, value, and what verify says."""
     from quotegrid.table_files import read_table
-    from quotegrid.tables.difference import compare
+    from quotegrid.tables.documents.difference import compare
     from quotegrid.tables.verifier import verify_table
 
     found = compare(read_table(old), read_table(new))
@@ -57,8 +57,8 @@ def document(
         raise typer.BadParameter(f"{output}: the page's file ends in .md or .html")
     from quotegrid.table_files import read_table
     from quotegrid.tables.atomic_file import write_atomically
-    from quotegrid.tables.document import document as page_of
-    from quotegrid.tables.document_formats import html_page, markdown
+    from quotegrid.tables.documents.document import document as page_of
+    from quotegrid.tables.documents.formats import html_page, markdown
     from quotegrid.tables.verifier import verify as verify_file
 
     found = page_of(read_table(table), verify_file(table))
@@ -92,14 +92,14 @@ def export(
 
 
 def _as_csv(table: Any) -> Iterable[bytes]:
-    from quotegrid.tables.export_long_form import csv_pieces
+    from quotegrid.tables.exports.long_form import csv_pieces
 
     return csv_pieces(table)
 
 
 def _as_parquet(table: Any) -> Iterable[bytes]:
     try:
-        from quotegrid.tables.export_parquet import parquet_bytes
+        from quotegrid.tables.exports.parquet import parquet_bytes
     except ModuleNotFoundError:
         raise typer.BadParameter(
             "Parquet files need the package pyarrow; install quotegrid[parquet], or export to .csv"
@@ -108,13 +108,13 @@ def _as_parquet(table: Any) -> Iterable[bytes]:
 
 
 def _as_npz(table: Any) -> Iterable[bytes]:
-    from quotegrid.tables.export_arrays import npz_bytes
+    from quotegrid.tables.exports.arrays import npz_bytes
 
     return [npz_bytes(table)]
 
 
 def _as_c_header(table: Any) -> Iterable[bytes]:
-    from quotegrid.tables.export_c_header import c_header
+    from quotegrid.tables.exports.c_header import c_header
 
     return [c_header(table).encode()]
 

@@ -39,8 +39,8 @@ def publish(
     --life, --start, --price-box and --box say when and where it may be used, in place of what the file says.
     """
     from quotegrid.table_files import read_table
-    from quotegrid.tables.publication_checks import certificate_limit, change_limit
-    from quotegrid.tables.publishing import PublishingError, publisher
+    from quotegrid.tables.publication.checks import certificate_limit, change_limit
+    from quotegrid.tables.publication.publishing import PublishingError, publisher
     from quotegrid.tables.validity import life_check, with_validity
     from quotegrid.tables.verifier import Verification
     from quotegrid.tables.verifier import verify as verify_file
@@ -93,7 +93,7 @@ def identity(path: Path) -> tuple[int, int, int]:
 
 def live_table(at_work: Any, live: int, max_quote_change: float) -> Any:
     """The live table; None where it is damaged and any change is allowed: then a good one may replace it."""
-    from quotegrid.tables.publishing import PublishingError
+    from quotegrid.tables.publication.publishing import PublishingError
     from quotegrid.tables.table_error import TableError
 
     try:
@@ -109,7 +109,7 @@ def live_table(at_work: Any, live: int, max_quote_change: float) -> Any:
 
 def rollback(folder: Folder, wait: Wait = 10.0) -> int:
     """Return to the table that was live before."""
-    from quotegrid.tables.publishing import publisher
+    from quotegrid.tables.publication.publishing import publisher
 
     with publisher(folder, wait) as at_work:
         was_signed = is_signed(folder, at_work.live)
@@ -122,7 +122,7 @@ def rollback(folder: Folder, wait: Wait = 10.0) -> int:
 
 def is_signed(folder: Path, number: int | None) -> bool:
     """Whether there is a signature beside a generation."""
-    from quotegrid.tables.generations import signature_path, table_name
+    from quotegrid.tables.publication.generations import signature_path, table_name
 
     return number is not None and signature_path(folder / table_name(number)).exists()
 
@@ -142,7 +142,7 @@ def keygen(
 def signature_check(table: Any, path: Path, public_keys: list[Path]) -> Any:
     """Is the table signed by one of the keys? Its signature lies beside it."""
     from quotegrid.tables.check import Check
-    from quotegrid.tables.generations import signature_path
+    from quotegrid.tables.publication.generations import signature_path
     from quotegrid.tables.table_error import TableError
 
     keys = signing_module().PublicKeys(public_keys)
@@ -156,7 +156,7 @@ def signature_check(table: Any, path: Path, public_keys: list[Path]) -> Any:
 def signing_module() -> Any:
     """The module of signatures, if what it needs is installed."""
     try:
-        from quotegrid.tables import signing
+        from quotegrid.tables.publication import signing
     except ModuleNotFoundError as error:
         raise typer.BadParameter(
             f"signatures need the package {(error.name or 'cryptography').split('.')[0]}; install "

@@ -351,7 +351,7 @@ def linear_twin(tree: Tree, to_go: Any) -> Any:
     twin = ExtendedTwin(tree)
     with mpmath.workdps(DIGITS):
 
-        def exact(number: Any) -> mpmath.mpf:
+        def exact(number: Any) -> Any:
             high = float(number)
             return mpmath.mpf(high) + mpmath.mpf(float(number - high))
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from quotegrid.tables.canonical_json import canonical_json
-from quotegrid.tables.conformance_tables import conformance_tables
+from quotegrid.tables.conformance.made_up_tables import conformance_tables
 from quotegrid.tables.policy_table import PolicyTable
 from quotegrid.tables.safetensors_file import safetensors_bytes
 from quotegrid.tables.words import words_tensor

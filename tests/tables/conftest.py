@@ -24,7 +24,7 @@ import pytest
 from scipy.integrate import solve_ivp
 from scipy.interpolate import PchipInterpolator
 
-from quotegrid.tables.conformance_tables import conformance_tables
+from quotegrid.tables.conformance.made_up_tables import conformance_tables
 from quotegrid.tables.policy_table import PolicyTable
 
 Problem = dict[str, Any]

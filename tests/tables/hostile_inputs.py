@@ -35,14 +35,14 @@ from branch_marks import forget, marked_imports, marks
 from hostile_files import mutated
 
 with marked_imports("quotegrid.tables."):
-    from quotegrid.tables.conformance_tables import PAIR, conformance_tables, made_up_table
-    from quotegrid.tables.generation_follower import GenerationFollower
+    from quotegrid.tables.conformance.made_up_tables import PAIR, conformance_tables, made_up_table
     from quotegrid.tables.guarded_quoter import GuardedQuoter, Moment
     from quotegrid.tables.lookup import BETWEEN, OUTSIDE, Market, QuoteError
     from quotegrid.tables.policy_table import PolicyTable
+    from quotegrid.tables.publication.generation_follower import GenerationFollower
+    from quotegrid.tables.publication.signing import KeyFileError, PrivateKey, PublicKeys, write_key_pair
     from quotegrid.tables.quoter import Quoter
     from quotegrid.tables.safetensors_file import safetensors_bytes, table_of_bytes
-    from quotegrid.tables.signing import KeyFileError, PrivateKey, PublicKeys, write_key_pair
     from quotegrid.tables.table_error import TableError
     from quotegrid.tables.table_interface import interface_changes
 

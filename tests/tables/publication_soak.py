@@ -25,10 +25,10 @@ from typing import Any
 
 import numpy as np
 
-from quotegrid.tables.generation_follower import GenerationFollower
-from quotegrid.tables.generations import LIVE, WITHDRAWN, numbers
 from quotegrid.tables.policy_table import PolicyTable
-from quotegrid.tables.publishing import PublishingError, publisher
+from quotegrid.tables.publication.generation_follower import GenerationFollower
+from quotegrid.tables.publication.generations import LIVE, WITHDRAWN, numbers
+from quotegrid.tables.publication.publishing import PublishingError, publisher
 from quotegrid.tables.quoter import Quoter
 
 READERS, PUBLISHERS, TABLES, LIMIT = 4, 2, 8, 20

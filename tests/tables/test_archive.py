@@ -14,7 +14,7 @@ import xarray
 from quotegrid.tables import PolicyTable, TableError
 from quotegrid.tables.archive import read_archive, write_archive
 from quotegrid.tables.canonical_json import canonical_json
-from quotegrid.tables.conformance_tables import conformance_tables
+from quotegrid.tables.conformance.made_up_tables import conformance_tables
 from quotegrid.tables.container import is_archive
 from quotegrid.tables.dataset import to_xarray
 from quotegrid.tables.safetensors_file import safetensors_bytes, table_of_bytes

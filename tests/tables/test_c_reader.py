@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from quotegrid.tables.conformance_tables import conformance_tables
-from quotegrid.tables.conformance_vectors import vectors_file
+from quotegrid.tables.conformance.made_up_tables import conformance_tables
+from quotegrid.tables.conformance.vectors import vectors_file
 from quotegrid.tables.lookup import REFUSALS
 from quotegrid.tables.quoter import Quoter
 from quotegrid.tables.safetensors_file import write_safetensors

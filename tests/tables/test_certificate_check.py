@@ -16,13 +16,13 @@ from quotegrid.models.problem import TableRequest
 from quotegrid.models.problem_file import parse_problem
 from quotegrid.solver.solve import solve
 from quotegrid.tables import PolicyTable
-from quotegrid.tables.bellman_twin import flow_state
-from quotegrid.tables.bounds import Bounds, NotProvedError
-from quotegrid.tables.certificate_check import SLACK, certificate_check, derived_bounds
 from quotegrid.tables.check import Check
-from quotegrid.tables.hamiltonian_twin import best_quote
 from quotegrid.tables.policy_table import canonical_numbers
-from quotegrid.tables.problem_twin import ProblemTwin
+from quotegrid.tables.verification.bellman_twin import flow_state
+from quotegrid.tables.verification.bounds import Bounds, NotProvedError
+from quotegrid.tables.verification.certificate_check import SLACK, certificate_check, derived_bounds
+from quotegrid.tables.verification.hamiltonian_twin import best_quote
+from quotegrid.tables.verification.problem_twin import ProblemTwin
 from quotegrid.tables.verifier import verify_table
 
 TableOf = Callable[[str], PolicyTable]
@@ -297,7 +297,7 @@ def test_inventories_that_are_never_left(change, solve_tiny, problems) -> None:
 
 
 def test_what_cannot_be_followed_is_not_proved(solved, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quotegrid.tables.reintegration.MOST_PIECES", 2)
+    monkeypatch.setattr("quotegrid.tables.verification.reintegration.MOST_PIECES", 2)
     table = solved("finite-ladder")
     stated = {"level": "A", "uncertain_ticks": 0, "value_error": 1e-9, "quote_error": 1, "regret": 1}
     check = certificate_of(dataclasses.replace(table, certificate={**stated, "gain_interval": None}))
@@ -311,7 +311,7 @@ def test_series_that_take_too_long_give_way_to_paths(solved, monkeypatch: pytest
     assert "series of positive terms" in series.how
     for limit in ("_MOST_TERMS", "_MOST_OF_ONE_SERIES"):
         with monkeypatch.context() as patch:
-            patch.setattr(f"quotegrid.tables.linear_flow.{limit}", 5)
+            patch.setattr(f"quotegrid.tables.verification.linear_flow.{limit}", 5)
             paths = derived_bounds(table, twin_of(table), 1e-8)
         assert "polynomial paths" in paths.how
         assert abs(paths.value - series.value) <= 1e-8

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from quotegrid.tables.conformance_answers import Answer, Question, SlowTable
-from quotegrid.tables.conformance_questions import questions
-from quotegrid.tables.conformance_tables import conformance_tables
-from quotegrid.tables.conformance_vectors import ROWS, vectors_file
+from quotegrid.tables.conformance.answers import Answer, Question, SlowTable
+from quotegrid.tables.conformance.made_up_tables import conformance_tables
+from quotegrid.tables.conformance.questions import questions
+from quotegrid.tables.conformance.vectors import ROWS, vectors_file
 from quotegrid.tables.lookup import BETWEEN, OUTSIDE, REFUSALS, Market, QuoteError
 from quotegrid.tables.policy_table import PolicyTable
 from quotegrid.tables.quoter import Quoter

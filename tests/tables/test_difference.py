@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from quotegrid.tables import Quoter
-from quotegrid.tables.difference import NotComparableError, common_axes, compare, on_axes
+from quotegrid.tables.documents.difference import NotComparableError, common_axes, compare, on_axes
 from quotegrid.tables.problem_paths import problem_entries
-from quotegrid.tables.publication_checks import certificate_limit, change_limit
+from quotegrid.tables.publication.checks import certificate_limit, change_limit
 
 
 def moved(table_by_hand, change, **about):

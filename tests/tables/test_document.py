@@ -11,9 +11,9 @@ from quotegrid.models.paths import scalar_places
 from quotegrid.models.problem_file import canonical_json, parse_problem
 from quotegrid.shipped_examples import example_names, example_text
 from quotegrid.tables import PolicyTable
-from quotegrid.tables.document import Bullets, Grid, Section, document
-from quotegrid.tables.document_formats import html_page, markdown
-from quotegrid.tables.document_parameters import parameters, unit_of
+from quotegrid.tables.documents.document import Bullets, Grid, Section, document
+from quotegrid.tables.documents.formats import html_page, markdown
+from quotegrid.tables.documents.parameters import parameters, unit_of
 from quotegrid.tables.problem_paths import problem_entries
 from quotegrid.tables.verifier import verify_table
 

@@ -14,11 +14,11 @@ import pyarrow.parquet
 import pytest
 
 from quotegrid.tables import PolicyTable
-from quotegrid.tables.conformance_tables import conformance_tables
-from quotegrid.tables.export_arrays import npz_bytes
-from quotegrid.tables.export_c_header import TooLargeError, c_header
-from quotegrid.tables.export_long_form import csv_pieces, named_axes
-from quotegrid.tables.export_parquet import parquet_bytes
+from quotegrid.tables.conformance.made_up_tables import conformance_tables
+from quotegrid.tables.exports.arrays import npz_bytes
+from quotegrid.tables.exports.c_header import TooLargeError, c_header
+from quotegrid.tables.exports.long_form import csv_pieces, named_axes
+from quotegrid.tables.exports.parquet import parquet_bytes
 from quotegrid.tables.policy_table import Flow, canonical_numbers
 
 TABLES = dict(conformance_tables())

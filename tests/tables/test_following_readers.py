@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from quotegrid.tables import PolicyTable
-from quotegrid.tables.generations import POINTER, signature_path, table_name
-from quotegrid.tables.publishing import publisher
-from quotegrid.tables.signing import PrivateKey, write_key_pair
+from quotegrid.tables.publication.generations import POINTER, signature_path, table_name
+from quotegrid.tables.publication.publishing import publisher
+from quotegrid.tables.publication.signing import PrivateKey, write_key_pair
 
 TESTS = Path(__file__).resolve().parent
 READERS = TESTS.parents[1] / "tables" / "readers"

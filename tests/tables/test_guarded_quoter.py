@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from quotegrid.tables.canonical_json import canonical_json
-from quotegrid.tables.conformance_prices import TABLES as PRICED
-from quotegrid.tables.conformance_prices import prices_file
-from quotegrid.tables.conformance_tables import conformance_tables
-from quotegrid.tables.conformance_vectors import ROWS
+from quotegrid.tables.conformance.made_up_tables import conformance_tables
+from quotegrid.tables.conformance.prices import TABLES as PRICED
+from quotegrid.tables.conformance.prices import prices_file
+from quotegrid.tables.conformance.vectors import ROWS
 from quotegrid.tables.guarded_quoter import GuardedQuoter, Moment, Price
 from quotegrid.tables.lookup import BETWEEN, OUTSIDE, REFUSALS, Market, QuoteError
 from quotegrid.tables.policy_table import PolicyTable, canonical_numbers

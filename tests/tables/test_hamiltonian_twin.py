@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quotegrid.tables.hamiltonian_twin import best_quote, quote_scale
-from quotegrid.tables.problem_twin import FlowTwin, ProblemTwin
+from quotegrid.tables.verification.hamiltonian_twin import best_quote, quote_scale
+from quotegrid.tables.verification.problem_twin import FlowTwin, ProblemTwin
 
 # High-precision values by golden-section sup and first-order condition; the file names its source.
 CASES = {

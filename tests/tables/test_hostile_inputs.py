@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from quotegrid.tables.canonical_json import canonical_json
-from quotegrid.tables.conformance_tables import conformance_tables
+from quotegrid.tables.conformance.made_up_tables import conformance_tables
 from quotegrid.tables.safetensors_file import safetensors_bytes, table_of_bytes
 from quotegrid.tables.safetensors_layout import encode
 from quotegrid.tables.table_error import TableError

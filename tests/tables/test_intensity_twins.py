@@ -10,7 +10,7 @@ import pytest
 from scipy.interpolate import PchipInterpolator
 
 from quotegrid.models.problem_file import parse_problem
-from quotegrid.tables.intensity_twins import TWINS, NotVerifiableError, intensity_twin
+from quotegrid.tables.verification.intensity_twins import TWINS, NotVerifiableError, intensity_twin
 
 KNOTS = [-0.5, 0.0, 0.3, 0.7, 1.2, 2.0]
 LOG_RATES = [0.35, 0.0, -0.28, -0.75, -1.45, -2.85]

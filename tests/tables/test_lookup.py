@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quotegrid.tables import QuoteError, Quoter
-from quotegrid.tables.conformance_answers import Question, Refusal, SlowTable
-from quotegrid.tables.conformance_tables import conformance_tables
+from quotegrid.tables.conformance.answers import Question, Refusal, SlowTable
+from quotegrid.tables.conformance.made_up_tables import conformance_tables
 from quotegrid.tables.lookup import BETWEEN, OUTSIDE, REFUSALS, Axis, Lookup, Market
 
 TABLES = dict(conformance_tables())

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from quotegrid.tables import PolicyTable, QuoteError, Quoter
-from quotegrid.tables.conformance_answers import Answer, SlowTable
-from quotegrid.tables.conformance_questions import BETWEEN, OUTSIDE, questions
-from quotegrid.tables.conformance_tables import PAIR, conformance_tables, made_up_table
+from quotegrid.tables.conformance.answers import Answer, SlowTable
+from quotegrid.tables.conformance.made_up_tables import PAIR, conformance_tables, made_up_table
+from quotegrid.tables.conformance.questions import BETWEEN, OUTSIDE, questions
 from quotegrid.tables.lookup import Lookup, Market
 from quotegrid.tables.many_lookups import BLOCK, Markets, Quotes
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quotegrid.tables.conformance_prices import TABLES as PRICED
-from quotegrid.tables.conformance_prices import prices_file
-from quotegrid.tables.conformance_tables import conformance_tables
-from quotegrid.tables.conformance_vectors import vectors_file
+from quotegrid.tables.conformance.made_up_tables import conformance_tables
+from quotegrid.tables.conformance.prices import TABLES as PRICED
+from quotegrid.tables.conformance.prices import prices_file
+from quotegrid.tables.conformance.vectors import vectors_file
 from quotegrid.tables.guarded_quoter import ROUNDING, GuardedQuoter, Moment
 from quotegrid.tables.lookup import BETWEEN, OUTSIDE, REFUSALS, QuoteError
 from quotegrid.tables.policy_table import PolicyTable

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from quotegrid.tables.canonical_json import canonical_json
-from quotegrid.tables.passage_times import destinations, often_visited, slowest_passage
-from quotegrid.tables.problem_twin import ProblemTwin
+from quotegrid.tables.verification.passage_times import destinations, often_visited, slowest_passage
+from quotegrid.tables.verification.problem_twin import ProblemTwin
 
 FLOW = {"name": "book", "side": "both", "size": 1, "intensity": {"kind": "exponential", "A": 1.0, "k": 1.0}}
 

@@ -7,10 +7,10 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from quotegrid.tables.canonical_json import canonical_json
-from quotegrid.tables.path_defects import DEGREE, NODES, path_defect
-from quotegrid.tables.problem_twin import ProblemTwin
-from quotegrid.tables.reintegration import reintegrate
-from quotegrid.tables.running_operator import RunningOperator
+from quotegrid.tables.verification.path_defects import DEGREE, NODES, path_defect
+from quotegrid.tables.verification.problem_twin import ProblemTwin
+from quotegrid.tables.verification.reintegration import reintegrate
+from quotegrid.tables.verification.running_operator import RunningOperator
 
 Numbers = np.ndarray
 
@@ -136,7 +136,7 @@ def test_settled_values_are_followed_for_ever() -> None:
 
 
 def test_an_aim_below_rounding_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quotegrid.tables.reintegration.MOST_PIECES", 50)
+    monkeypatch.setattr("quotegrid.tables.verification.reintegration.MOST_PIECES", 50)
     problem = twin(FLOWS["logistic"], 0.1)
     start = problem.terminal_value(problem.lots)
     found = reintegrate(problem, start[None], np.array([4.0]), np.array([1e-30]))

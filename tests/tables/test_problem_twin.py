@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from quotegrid.models.problem_file import parse_problem
-from quotegrid.tables.intensity_twins import NotVerifiableError
-from quotegrid.tables.problem_twin import ProblemTwin
+from quotegrid.tables.verification.intensity_twins import NotVerifiableError
+from quotegrid.tables.verification.problem_twin import ProblemTwin
 
 
 def twin_of(tree: dict[str, Any]) -> ProblemTwin:

@@ -14,19 +14,20 @@ import numpy as np
 import pytest
 
 from quotegrid.tables import PolicyTable, Quoter, TableError, read_safetensors, write_safetensors
-from quotegrid.tables.generation_follower import GenerationFollower
-from quotegrid.tables.generations import POINTER, signature_path, table_name
 from quotegrid.tables.guarded_quoter import GuardedQuoter, Moment, Price
 from quotegrid.tables.lookup import QuoteError
-from quotegrid.tables.publishing import PublishingError, publisher
+from quotegrid.tables.publication.generation_follower import GenerationFollower
+from quotegrid.tables.publication.generations import POINTER, signature_path, table_name
+from quotegrid.tables.publication.publishing import PublishingError, publisher
 
 # In a child a trace function counts the executed lines of the publisher and kills the process at the n-th,
 # for every n that there is; after each the parent looks at the folder. (Syncing is left out: a killed process
 # does not lose what it wrote.)
 KILLED_AT_EACH_LINE = """
 import os, signal, sys
-from quotegrid.tables import atomic_file, generations, publishing, read_safetensors
-from quotegrid.tables.generation_follower import GenerationFollower
+from quotegrid.tables import atomic_file, read_safetensors
+from quotegrid.tables.publication import generations, publishing
+from quotegrid.tables.publication.generation_follower import GenerationFollower
 from quotegrid.tables.quoter import Quoter
 
 folder, tables = sys.argv[1], [read_safetensors(name) for name in sys.argv[2:4]]
@@ -168,7 +169,7 @@ def test_a_second_publisher_waits_and_says_for_whom(folder: Path, make) -> None:
 
 def test_a_dead_publisher_holds_no_lock(folder: Path, make) -> None:
     code = (
-        "import os, signal, sys\nfrom quotegrid.tables.publishing import publisher\n"
+        "import os, signal, sys\nfrom quotegrid.tables.publication.publishing import publisher\n"
         "with publisher(sys.argv[1]):\n    os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(folder)])
@@ -200,7 +201,7 @@ def test_a_pointer_that_cannot_be_renamed_changes_nothing(folder: Path, make, mo
 
     whole = os.replace
     monkeypatch.setattr(
-        "quotegrid.tables.publishing.os.replace",
+        "quotegrid.tables.publication.publishing.os.replace",
         lambda source, target: (refused if str(target).endswith(POINTER) else whole)(source, target),
     )
     with pytest.raises(OSError, match="Read-only file system"):
@@ -319,7 +320,7 @@ def test_a_generation_deleted_while_it_is_opened(folder: Path, make, monkeypatch
                 publish(folder, make(number), keep=2)
         return read_safetensors(path)
 
-    monkeypatch.setattr("quotegrid.tables.generation_follower.read_safetensors", slow)
+    monkeypatch.setattr("quotegrid.tables.publication.generation_follower.read_safetensors", slow)
     assert follower.refresh() and follower.held.generation == 5
     assert [Path(path).name for path in calls] == [table_name(2), table_name(5)]
 

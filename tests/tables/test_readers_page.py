@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from quotegrid.tables.policy_table import PolicyTable
-from quotegrid.tables.publishing import publisher
+from quotegrid.tables.publication.publishing import publisher
 from quotegrid.tables.quoter import Quoter
 from quotegrid.tables.safetensors_file import write_safetensors
 

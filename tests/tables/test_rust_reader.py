@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from quotegrid.tables.conformance_prices import TABLES as PRICED
-from quotegrid.tables.conformance_prices import prices_file
-from quotegrid.tables.conformance_tables import conformance_tables
-from quotegrid.tables.conformance_vectors import vectors_file
+from quotegrid.tables.conformance.made_up_tables import conformance_tables
+from quotegrid.tables.conformance.prices import TABLES as PRICED
+from quotegrid.tables.conformance.prices import prices_file
+from quotegrid.tables.conformance.vectors import vectors_file
 from quotegrid.tables.guarded_quoter import GuardedQuoter, Moment
 from quotegrid.tables.lookup import REFUSALS
 from quotegrid.tables.quoter import Quoter

@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from quotegrid.tables import Quoter, TableError
-from quotegrid.tables.generation_follower import GenerationFollower
-from quotegrid.tables.generations import table_name
-from quotegrid.tables.publishing import publisher
-from quotegrid.tables.signing import (
+from quotegrid.tables.publication.generation_follower import GenerationFollower
+from quotegrid.tables.publication.generations import table_name
+from quotegrid.tables.publication.publishing import publisher
+from quotegrid.tables.publication.signing import (
     KeyFileError,
     PrivateKey,
     PublicKeys,

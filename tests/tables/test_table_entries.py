@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from quotegrid.tables.difference import compare
-from quotegrid.tables.document_parameters import parameters
-from quotegrid.tables.document_sentences import assumptions
+from quotegrid.tables.documents.difference import compare
+from quotegrid.tables.documents.parameters import parameters
+from quotegrid.tables.documents.sentences import assumptions
+from quotegrid.tables.documents.table_entries import Nodes, table_entries
 from quotegrid.tables.policy_table import NamedAxis, PolicyTable, canonical_numbers
-from quotegrid.tables.table_entries import Nodes, table_entries
 
 PROBLEM = {
     "flow": [

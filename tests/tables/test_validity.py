@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from quotegrid.tables import GuardedQuoter, Moment, TableError
-from quotegrid.tables.conformance_tables import conformance_tables
+from quotegrid.tables.conformance.made_up_tables import conformance_tables
 from quotegrid.tables.lookup import QuoteError
 from quotegrid.tables.safetensors_file import safetensors_bytes, table_of_bytes
 from quotegrid.tables.validity import (

@@ -468,7 +468,7 @@ def test_not_verifiable(solved) -> None:
 def test_lookup_is_not_judged_where_the_equation_cannot_be_followed(
     solved, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quotegrid.tables.reintegration.MOST_PIECES", 1)
+    monkeypatch.setattr("quotegrid.tables.verification.reintegration.MOST_PIECES", 1)
     checks = verify_table(solved("finite-ladder")).checks
     assert outcome(checks, "lookup between times") == "not applicable"
     assert failed(checks) == {}

@@ -14,7 +14,7 @@ import pytest
 
 from quotegrid.tables import GuardedQuoter, Moment, PolicyTable, Quoter, TableError
 from quotegrid.tables.archive import write_archive
-from quotegrid.tables.conformance_tables import conformance_tables
+from quotegrid.tables.conformance.made_up_tables import conformance_tables
 from quotegrid.tables.lookup import Market, QuoteError
 from quotegrid.tables.safetensors_file import safetensors_bytes
 from quotegrid.tables.validity import with_validity

@@ -1,0 +1,1 @@
+"""Tables on their way to quoters: generations in a folder, swapped atomically, signed, followed, undone."""
