@@ -13,13 +13,15 @@ from quotegrid.tables.policy_table import NamedAxis, PolicyTable
 
 
 def difference_figure(found: Difference) -> Figure:
-    """A printable picture for one asset; ValueError for several.
+    """A printable picture for one asset with quotes; ValueError for several assets, or without quotes.
 
     Quotes are shown at the start, in the first regime and in the middle of the other axes; the bands on the
     right reach over all of these.
     """
     if len(found.new.symbols) != 1:
         raise ValueError(f"A figure of two tables shows one asset; these have {len(found.new.symbols)}.")
+    if not found.new.flows:
+        raise ValueError("A figure of two tables shows their quotes; these have none.")
     axes = common_axes(found.old, found.new)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(10.5, 5.0), dpi=150)

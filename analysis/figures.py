@@ -83,13 +83,16 @@ class Curve:
 def policy_figure(table: PolicyTable) -> Figure:
     """A printable picture of a one-asset table: quotes over inventory, half-spread, skew and value.
 
-    A finite horizon is shown at a few times up to its end, a ladder of sizes at the start. Raises ValueError
-    for a table of several assets. A table over parameters is shown at the middle of its parameter axes.
+    A finite horizon is shown at a few times up to its end, a ladder of sizes at the start, a table over
+    parameters at the middle of its parameter axes. Raises ValueError for a table of several assets, or of no
+    quotes.
     """
     numbers, table = middle_point(table)
     if len(table.symbols) != 1:
         names = ", ".join(table.symbols)
         raise ValueError(f"A policy figure shows one asset; this table has {len(table.symbols)}: {names}.")
+    if not table.flows:
+        raise ValueError("A policy figure shows quotes; this table has none.")
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(10.5, 6.4), dpi=150)
         grid = figure.add_gridspec(3, 2, width_ratios=(1.65, 1.0))

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from contest_tables import HORIZON, write_contest_table
+from lookups import Questions
 from numba import njit
 from side_by_side import HERE, Contestant, markdown_table, provenance, publish, spread, take_turns
 
@@ -39,18 +40,6 @@ TABLES = {
     "time × lots, linear": (50, 101, "linear"),
     "large, linear": (1000, 4001, "linear"),
 }
-
-
-class Questions(ctypes.Structure):
-    """As lookup_contest.c declares them."""
-
-    _fields_ = (
-        ("time", ctypes.c_void_p),
-        ("factor", ctypes.c_void_p),
-        ("lots", ctypes.c_void_p),
-        ("count", ctypes.c_long),
-        ("none", ctypes.c_uint64),
-    )
 
 
 class States(NamedTuple):

@@ -44,7 +44,7 @@ def take_turns(contestants: dict[str, Contestant], rounds: int) -> dict[str, np.
 
 def spread(values: Sequence[float] | np.ndarray, digits: int = 3) -> str:
     """`median (lower … upper quartile)`."""
-    low, middle, high = quantiles(values, n=4) if len(values) > 1 else [values[0]] * 3
+    low, middle, high = quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
     return f"{middle:.{digits}g} ({low:.{digits}g} … {high:.{digits}g})"
 
 

@@ -28,6 +28,7 @@ ROUNDING = ("outward", "inward")
 ON_TICK = 1e-6  # ticks; a price so close to a tick is on it
 EARLIEST, LATEST = 1e8, 1e11  # Unix seconds: of 1973 and 5138; milliseconds of today are beyond
 NO_UNIX_TIME = "; is `now` in Unix seconds, not in milliseconds or the time of the table?"
+LARGEST_TICK = 1e290  # price units; of larger ones some prices are no doubles
 MOST_TICKS = 2.0**50  # beyond, a double no longer tells ticks apart well enough
 
 
@@ -89,10 +90,10 @@ class GuardedQuoter:
                 "wrong-symbol",
             )
         tick_of_each = isinstance(ticks, Sized) and len(ticks) == len(table.symbols)
-        if not tick_of_each or not all(0 < double_of(tick) < math.inf for tick in ticks):
+        if not tick_of_each or not all(0 < double_of(tick) <= LARGEST_TICK for tick in ticks):
             raise QuoteError(
-                f"ticks {ticks!r}: give one positive number of {table.price_unit} for each of "
-                f"{', '.join(table.symbols)}",
+                f"ticks {ticks!r}: give one positive number of {table.price_unit}, at most {LARGEST_TICK:g}, "
+                f"for each of {', '.join(table.symbols)}",
                 "wrong-tick",
             )
         if rounding not in ROUNDING:

@@ -117,10 +117,10 @@ def _check_validity(table: PolicyTable) -> None:
         for place, (low, high) in enumerate(table.price_box.tolist()):
             price = low if prices is None else prices[place]
             if not -np.inf < low <= price <= high < np.inf:
+                why = "no range" if prices is None else f"which must hold the reference price {price:.12g}"
                 raise TableError(
                     "reference-price",
-                    f"the price box of {table.symbols[place]} is {low:.12g} to {high:.12g}, with the "
-                    f"reference price {price:.12g}",
+                    f"the price box of {table.symbols[place]} is {low:.12g} to {high:.12g}, {why}",
                 )
     if table.life is not None and table.start is None:
         raise TableError("life-time", "there is a life, but no start from which it counts")

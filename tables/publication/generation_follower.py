@@ -18,7 +18,13 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from quotegrid.tables.lookup import QuoteError
 from quotegrid.tables.policy_table import PolicyTable
-from quotegrid.tables.publication.generations import POINTER, live_name, number_of, signature_path
+from quotegrid.tables.publication.generations import (
+    POINTER,
+    live_name,
+    number_of,
+    require_regular,
+    signature_path,
+)
 from quotegrid.tables.safetensors_file import read_safetensors, table_of_bytes
 from quotegrid.tables.table_error import TableError
 from quotegrid.tables.table_interface import interface_changes
@@ -118,6 +124,7 @@ class GenerationFollower(Generic[Q]):
             self._tried = name = live_name(self._folder)
             try:
                 number, path = number_of(name), os.path.join(self._folder, name)
+                require_regular(path)
                 table = _copied(path) if self._in_memory else read_safetensors(path)
                 self._check(table, path)
                 return name, Held(number, table, self._make(table))

@@ -9,8 +9,10 @@
 A reader needs `live_name` and a file reader; all else is the publisher's.
 """
 
+import errno
 import os
 import re
+import stat
 from pathlib import Path
 
 from quotegrid.tables.table_error import TableError
@@ -52,6 +54,12 @@ def live_name(folder: str | os.PathLike[str]) -> str:
         OSError: the pointer cannot be read, or is no link.
     """
     return os.readlink(os.path.join(folder, POINTER))
+
+
+def require_regular(path: str | os.PathLike[str]) -> None:
+    """Raise OSError for what is no regular file: opening a pipe would wait for who writes to it."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
 
 
 def numbers(folder: Path, kind: str) -> list[int]:

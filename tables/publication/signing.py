@@ -19,6 +19,7 @@ from cryptography.exceptions import InternalError, InvalidSignature, Unsupported
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from quotegrid.tables.publication.generations import require_regular
 from quotegrid.tables.table_error import TableError
 
 KEY_BYTES, SIGNATURE_BYTES = 32, 64
@@ -91,6 +92,7 @@ class PublicKeys:
             TableError: signature-missing, signature-form, signature-key or signature-wrong.
         """
         try:
+            require_regular(signature)
             with open(signature, "rb") as file:
                 content = file.read(KEY_BYTES + SIGNATURE_BYTES + 1)
         except FileNotFoundError:

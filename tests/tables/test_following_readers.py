@@ -170,6 +170,9 @@ def test_signatures(
     follower = reader(verify)
     assert follower.follow() == "0 unreadable"
     beside.rmdir()
+    os.mkfifo(beside)  # opened to read, it would wait for who writes
+    assert follower.follow() == "0 unreadable"
+    beside.unlink()
     beside.write_bytes(good)
     assert follower.follow().endswith(" taken")
     with publisher(folder) as at_work:
@@ -202,7 +205,9 @@ def test_what_is_bad_is_not_taken(
         assert follower.follow() == "4 taken"
         assert at_work.rollback() == (4, 3)
         assert follower.follow() == "4 interface-changed"
-    for target, name in ((f"../{table_name(4)}", "pointer-form"), (table_name(9), "unreadable")):
+    os.mkfifo(folder / table_name(8))  # opened to read, it would wait for who writes
+    nowhere = (table_name(8), "unreadable"), (table_name(9), "unreadable")
+    for target, name in ((f"../{table_name(4)}", "pointer-form"), *nowhere):
         (folder / POINTER).unlink()
         os.symlink(target, folder / POINTER)
         assert follower.follow() == follower.follow() == f"4 {name}"

@@ -178,12 +178,13 @@ def test_an_unknown_regime_is_refused() -> None:
             ("ASSET0",),
             (0.0,),
             "wrong-tick",
-            "ticks (0.0,): give one positive number of USD for each of",
+            "ticks (0.0,): give one positive number of USD, at most 1e+290, for each of",
         ),
         (("ASSET0",), (math.nan,), "wrong-tick", "ticks (nan,): give one positive number"),
         (("ASSET0",), (0.01, 0.01), "wrong-tick", "ticks (0.01, 0.01): give one positive number"),
         (("ASSET0",), ("0.01",), "wrong-tick", "ticks ('0.01',): give one positive number"),
         (("ASSET0",), (10**400,), "wrong-tick", "ticks (1000"),
+        (("ASSET0",), (1.1e290,), "wrong-tick", "ticks (1.1e+290,)"),
     ],
 )
 def test_refusals_at_load(symbols: tuple[str, ...], ticks: Any, rule: str, text: str, tmp_path: Path) -> None:

@@ -291,8 +291,10 @@ def test_a_follower_of_a_pointer_to_nowhere(folder: Path, make) -> None:
         GenerationFollower(folder, Quoter)
     publish(folder, make(1))
     follower = GenerationFollower(folder, Quoter)
+    os.mkfifo(folder / table_name(8))  # opened to read, it would wait for who writes
     for target, rule in (
         ("../generation-0000000009.safetensors", "pointer-form"),
+        (table_name(8), "unreadable"),
         (table_name(9), "unreadable"),
     ):
         (folder / POINTER).unlink()

@@ -51,6 +51,7 @@ STEPS: dict[str, tuple[dict[str, str], str]] = {
     "a forgotten symbol": ({"symbol": "-"}, "wrong-symbol"),
     "a forgotten tick": ({"tick": "-"}, "wrong-tick"),
     "a tick of 0": ({"tick": "0"}, "wrong-tick"),
+    "a tick beyond all prices": ({"tick": "1.1e290"}, "wrong-tick"),
     "a price in ticks": ({"reference": "10000", "bid": "9999", "ask": "10001"}, "outside-price-box"),
     "a price of 0": ({"reference": "0"}, "outside-price-box"),
     "no price yet": ({"reference": "nan"}, "not-a-number"),

@@ -608,6 +608,8 @@ typedef struct qg_price {
     double price; /* ticks · tick; NaN: not quoted */
 } qg_price;
 
+#define QG_LARGEST_TICK 1e290 /* price units; of larger ones some prices are no doubles */
+
 /* Load a quoter: symbols and ticks of all assets, in the order of the table. */
 static inline qg_error qg_guard(qg_guarded_quoter *quoter, const qg_table *table, int assets,
                                 const char *const *symbols, const double *ticks, qg_rules rules,
@@ -622,7 +624,7 @@ static inline qg_error qg_guard(qg_guarded_quoter *quoter, const qg_table *table
         if (!symbols[i] || strcmp(symbols[i], qg_symbol(table, i)) != 0) return QG_WRONG_SYMBOL;
     if (!ticks) return QG_WRONG_TICK;
     for (int i = 0; i < assets; i++) {
-        if (!(ticks[i] > 0.0 && ticks[i] <= DBL_MAX)) return QG_WRONG_TICK;
+        if (!(ticks[i] > 0.0 && ticks[i] <= QG_LARGEST_TICK)) return QG_WRONG_TICK;
         quoter->tick[i] = ticks[i];
     }
     return QG_OK;
@@ -1374,7 +1376,7 @@ static inline qg_error qg_read(qg_table *table, const void *bytes, size_t size, 
 /* Map a runtime file. It must not be changed in place; publishing a new one renames it over this one. */
 static inline qg_error qg_map(const char *path, const void **bytes, size_t *size) {
     struct stat about;
-    int file = open(path, O_RDONLY);
+    int file = open(path, O_RDONLY | O_NONBLOCK); /* opening a pipe does not wait for a writer */
     if (file < 0) return QG_FILE_UNREADABLE;
     int known = fstat(file, &about) == 0 && S_ISREG(about.st_mode);
     if (!known || about.st_size < 8) {

@@ -104,9 +104,11 @@ static inline const char *qg_check_signature(const qg_follower *follower, const 
     int stem = (int)(strlen(path) - strlen(".safetensors"));
     int length = snprintf(beside, sizeof beside, "%.*s.signature", stem, path);
     if (length < 0 || (size_t)length >= sizeof beside) return "unreadable";
-    int file = open(beside, O_RDONLY);
+    int file = open(beside, O_RDONLY | O_NONBLOCK);
     if (file < 0) return errno == ENOENT ? "signature-missing" : "unreadable";
-    ssize_t count = read(file, content, sizeof content);
+    struct stat about;
+    int known = fstat(file, &about) == 0 && S_ISREG(about.st_mode);
+    ssize_t count = known ? read(file, content, sizeof content) : -1;
     close(file);
     if (count < 0) return "unreadable";
     if (count != QG_KEY_BYTES + QG_SIGNATURE_BYTES) return "signature-form";

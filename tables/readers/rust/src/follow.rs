@@ -5,14 +5,14 @@
 
 use std::boxed::Box;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::string::String;
 use std::sync::Arc;
 use std::vec::Vec;
 
-use crate::mapping::LoadError;
+use crate::mapping::{open_regular, LoadError};
 use crate::refusals::{FileError, Refusal, SignatureError};
 use crate::signatures::{SignedBytes, Verdict, SIGNATURE_BYTES};
 use crate::table::{Check, Table};
@@ -225,7 +225,7 @@ impl<B: AsRef<[u8]>, Q> Follower<B, Q> {
 
 /// The content of the signature's file of a table; of a file that is too long, as much as shows it.
 fn signature_beside(table: &Path) -> Result<Vec<u8>, FollowError> {
-    let file = File::open(table.with_extension("signature")).map_err(|error| match error.kind() {
+    let file = open_regular(&table.with_extension("signature")).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => FollowError::Signature(SignatureError::SignatureMissing),
         _ => FollowError::Unreadable(error),
     })?;

@@ -1,8 +1,10 @@
 //! Files: read, or mapped where the system can (64-bit Unix).
 
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
 use std::vec::Vec;
-use std::{fmt, fs, io};
 
 use crate::refusals::FileError;
 use crate::table::{Check, Table};
@@ -27,6 +29,14 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
+/// Open a file to read; an error for what is none, for opening a pipe would wait for who writes to it.
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    File::open(path)
+}
+
 impl From<io::Error> for LoadError {
     fn from(error: io::Error) -> LoadError {
         LoadError::Unreadable(error)
@@ -42,7 +52,9 @@ impl From<FileError> for LoadError {
 impl Table<Vec<u8>> {
     /// Read a runtime file into memory and check it.
     pub fn load(path: impl AsRef<Path>, check: Check) -> Result<Table<Vec<u8>>, LoadError> {
-        Ok(Table::read(fs::read(path)?, check)?)
+        let mut bytes = Vec::new();
+        open_regular(path.as_ref())?.read_to_end(&mut bytes)?;
+        Ok(Table::read(bytes, check)?)
     }
 }
 
@@ -53,13 +65,12 @@ pub use mapped::Mapping;
 mod mapped {
     use std::boxed::Box;
     use std::ffi::{c_int, c_void};
-    use std::fs::File;
     use std::os::fd::AsRawFd;
     use std::path::{Path, PathBuf};
     use std::ptr::NonNull;
     use std::{io, slice};
 
-    use super::LoadError;
+    use super::{open_regular, LoadError};
     use crate::follow::{FollowError, Follower, Load, Verify};
     use crate::refusals::{FileError, Refusal};
     use crate::table::{Check, Table};
@@ -103,12 +114,8 @@ mod mapped {
         ///
         /// See `Table::map`.
         unsafe fn of(path: &Path) -> Result<Mapping, LoadError> {
-            let file = File::open(path)?;
-            let about = file.metadata()?;
-            if !about.is_file() {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file").into());
-            }
-            let size = about.len() as usize; // 64 bits
+            let file = open_regular(path)?;
+            let size = file.metadata()?.len() as usize; // 64 bits
             if size < 8 {
                 return Err(FileError::FileTooShort.into()); // mmap maps no empty file
             }

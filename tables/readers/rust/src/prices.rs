@@ -14,6 +14,7 @@ use crate::tensors::Id;
 
 const LIMITS: f64 = 1e-9; // lots
 const ON_TICK: f64 = 1e-6; // ticks; a price so close to a tick is on it
+const LARGEST_TICK: f64 = 1e290; // price units; of larger ones some prices are no doubles
 const MOST_TICKS: f64 = (1u64 << 50) as f64; // beyond, doubles do not tell ticks apart well enough
 
 /// Where a price between two ticks goes.
@@ -80,7 +81,7 @@ impl<B: AsRef<[u8]>> GuardedQuoter<B> {
         if !table.symbols().iter().eq(symbols.iter().copied()) {
             return Err(Refusal::WrongSymbol);
         }
-        if ticks.len() != symbols.len() || !ticks.iter().all(|&tick| tick > 0.0 && tick.is_finite()) {
+        if ticks.len() != symbols.len() || !ticks.iter().all(|&tick| tick > 0.0 && tick <= LARGEST_TICK) {
             return Err(Refusal::WrongTick);
         }
         let mut own = [0.0; MAX_AXES];
@@ -291,7 +292,7 @@ mod tests {
         for symbols in [&["GLFT2014"][..], &[], &["GLFT2013", "GLFT2013"], &["GLFT"], &[""]] {
             assert_eq!(quoter(symbols, &[0.01]).err(), Some(Refusal::WrongSymbol));
         }
-        for ticks in [&[0.0][..], &[], &[-0.01], &[f64::NAN], &[f64::INFINITY], &[0.01, 0.01]] {
+        for ticks in [&[0.0][..], &[], &[-0.01], &[f64::NAN], &[f64::INFINITY], &[1.1e290], &[0.01, 0.01]] {
             assert_eq!(quoter(&["GLFT2013"], ticks).err(), Some(Refusal::WrongTick));
         }
     }
