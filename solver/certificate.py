@@ -29,6 +29,8 @@ from quotegrid.solver.hamiltonians import QuoteSet, optimal_quote
 
 UNIT_ROUNDOFF = 2.0**-53
 _ROUNDING_SAFETY = 2.0
+_MARGIN = 1.0 + 1e-3  # of the distance between offsets that F' at one of them suggests
+_WIDEST = 1e3  # times that distance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,40 +91,34 @@ def quote_bounds(
     """
     parts = []
     wide = (slice(None),) + (None,) * len(chain.shape)
+    inside = jnp.asarray([stays_inside(chain.shape, shift) for shift in chain.shifts])
     for channel in chain.channels:
         order = np.asarray(channel.order)
         p, r, offset = policy.reservation[order], radius[order], policy.offsets[order]
         size = channel.size * channel.multiplier
-        quotes = QuoteSet(channel.low, channel.high, channel.tick)
-
-        def best(p: Array, channel=channel, size=size, quotes=quotes):
-            solve = jax.vmap(optimal_quote, in_axes=(0, 0, 0, None, 0))
-            return solve(channel.intensity, p, size, chain.xi, quotes)
-
-        ends = jax.lax.map(best, jnp.stack([p - r, p + r]))
-        below, above = (jax.tree.map(lambda x, end=end: x[end], ends) for end in (0, 1))
-        # w(p') at p' = p̂ ± r is Λ(δ±)e^{-ξZ(δ± - p̂ ∓ r)}; its tilt is moved to the other end of the
-        # interval
-        twist = jnp.exp(-2.0 * chain.xi * size[wide] * r)
-        lowest = jnp.where(above.quoted, above.tilted_rate * twist, 0.0)
-        highest = jnp.where(below.quoted, below.tilted_rate / twist, 0.0)
-        evaluation = (
-            32.0
-            * UNIT_ROUNDOFF
-            * (jnp.abs(offset) + jnp.abs(p))
-            * _conditioning(channel, offset, size, chain)
-        )
         if channel.tick is None:
-            spread = jnp.maximum(above.offset - offset, offset - below.offset) + evaluation
-            ambiguous = jnp.zeros(spread.shape, bool)
+            low, high = _continuous_ends(channel, p, r, offset, inside[order], size, chain.xi)
+            ambiguous = jnp.zeros(p.shape, bool)
         else:
-            spread = jnp.maximum(above.offset - offset, offset - below.offset)
+            low, high = _tick_ends(channel, p, r, size, chain.xi)
+        unknown = jnp.isnan(low)
+        spread = jnp.where(unknown, jnp.inf, jnp.maximum(high - offset, offset - low))
+        if channel.tick is not None:
             ambiguous = spread > 0.5 * channel.tick[wide]
+
+        def tilted_rate(offset: Array, p: Array, channel=channel, size=size) -> Array:
+            log_rate = jax.vmap(lambda i, x: i.log_rate(x))(channel.intensity, offset)
+            return jnp.where(
+                log_rate > -jnp.inf, jnp.exp(log_rate - chain.xi * size[wide] * (offset - p)), 0.0
+            )
+
+        # Λ and the tilt at whichever ends of the intervals make them least and largest
+        lowest = jnp.where(unknown, 0.0, tilted_rate(high, p - r))
+        highest = jnp.where(unknown, jnp.inf, tilted_rate(low, p + r))
         parts.append((channel.weight * lowest, channel.weight * highest, spread, ambiguous))
     lowest, highest, error, ambiguous = (
         in_problem_order(chain.channels, group) for group in zip(*parts, strict=True)
     )
-    inside = jnp.asarray([stays_inside(chain.shape, shift) for shift in chain.shifts])
     return QuoteBounds(
         jnp.where(inside, lowest, 0.0),
         jnp.where(inside, highest, 0.0),
@@ -131,17 +127,56 @@ def quote_bounds(
     )
 
 
-def _conditioning(channel: FillChannels, offset: Array, size: Array, chain: ControlledChain) -> Array:
-    """1/F'(δ), at least 1: how much the root of δ = p + ln(1 + ξZ/h)/(ξZ) amplifies rounding."""
+def _tick_ends(channel: FillChannels, p: Array, r: Array, size: Array, xi: Array) -> tuple[Array, Array]:
+    """The best ticks at p - r and p + r."""
 
-    def of_flow(intensity, offset: Array, size: Array) -> Array:
-        def condition(offset: Array) -> Array:
-            return offset - intensity.markup(offset, size, chain.xi)
+    def best(p: Array) -> Array:
+        quotes = QuoteSet(channel.low, channel.high, channel.tick)
+        return jax.vmap(optimal_quote, in_axes=(0, 0, 0, None, 0))(
+            channel.intensity, p, size, xi, quotes
+        ).offset
 
-        _, steepness = jax.jvp(condition, (offset,), (jnp.ones_like(offset),))
-        return jnp.where(steepness > 0.0, 1.0 / jnp.minimum(steepness, 1.0), jnp.inf)
+    low, high = jax.lax.map(best, jnp.stack([p - r, p + r]))
+    return low, high
 
-    return jax.vmap(of_flow)(channel.intensity, offset, size)
+
+def _continuous_ends(
+    channel: FillChannels, p: Array, r: Array, offset: Array, inside: Array, size: Array, xi: Array
+) -> tuple[Array, Array]:
+    """Offsets around a best one, between which that at any p' within r of p lies; NaN where none are found.
+
+    F(δ) = δ - p - markup(δ), which crosses 0 once, from below, is at most -r at the lower one and at least r
+    at the upper one; or they are bounds. They are sought where F and F' at the best one suggest, then farther
+    off.
+    """
+    wide = (slice(None),) + (None,) * (p.ndim - 1)
+    ends = jax.vmap(lambda i: jnp.stack([jnp.asarray(end, float) for end in i.domain()]))(channel.intensity)
+    floor = jnp.maximum(channel.low, ends[:, 0])[wide]
+    ceiling = jnp.minimum(channel.high, ends[:, 1])[wide]
+
+    def condition(offset: Array) -> Array:
+        return offset - p - jax.vmap(lambda i, x, z: i.markup(x, z, xi))(channel.intensity, offset, size)
+
+    residual, steepness = jax.jvp(condition, (offset,), (jnp.ones_like(offset),))
+    gentle = jnp.where(steepness > 0.0, 1.0 / steepness, jnp.inf)
+    rounding = 32.0 * UNIT_ROUNDOFF * (jnp.abs(offset) + jnp.abs(p)) * jnp.maximum(gentle, 1.0)
+    down, up = (_MARGIN * gentle * jnp.maximum(r + x, 0.0) + rounding for x in (residual, -residual))
+
+    def attempt(state: tuple) -> tuple:
+        factor, _, _, _ = state
+        low = jnp.maximum(offset - factor * down, floor)
+        high = jnp.minimum(offset + factor * up, ceiling)
+        below = (low <= floor) | (condition(low) <= -r)
+        above = (high >= ceiling) | (condition(high) >= r)
+        return 4.0 * factor, low, high, below & above | ~inside
+
+    def unfinished(state: tuple) -> Array:
+        factor, _, _, proved = state
+        return (factor <= _WIDEST) & ~jnp.all(proved)
+
+    start = (jnp.ones(()), offset, offset, jnp.zeros(offset.shape, bool))
+    _, low, high, proved = jax.lax.while_loop(unfinished, attempt, start)
+    return jnp.where(proved, low, jnp.nan), jnp.where(proved, high, jnp.nan)
 
 
 def rounding_allowance(
