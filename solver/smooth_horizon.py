@@ -60,7 +60,9 @@ from quotegrid.solver.time_nodes import (
     place_nodes,
 )
 
-_MOST_STEPS = 20_000  # of a march
+_MOST_STEPS = 60_000  # of a march
+_MOST_NUMBERS = 2e7  # of a march: its steps times the states
+_PESSIMISM = 5.0  # how many times too many steps the rates of the long run may suggest
 _TRIALS = 6  # ranges of reservation offsets
 _STRIDE = 2  # from one node of the path to the next, in steps
 _MARGIN = 0.25  # of a range, added on both sides of what was seen
@@ -123,9 +125,10 @@ def solve_smooth(
     """
     prepared = _prepare(problem)
     duration = float(problem.duration())
-    if 2.0 * float(prepared.leaving) * duration >= STABLE * _MOST_STEPS:
+    most = int(min(_MOST_STEPS, _MOST_NUMBERS / np.prod(prepared.chain.shape)))
+    if 2.0 * float(prepared.leaving) * duration >= _PESSIMISM * STABLE * most:
         return None
-    found = _path(prepared, duration, float(numerics.tolerance), progress)
+    found = _path(prepared, duration, float(numerics.tolerance), most, progress)
     if found is None:
         return None
     if isinstance(table.times, tuple):
@@ -157,9 +160,9 @@ def solve_smooth(
 
 
 def _path(
-    prepared: _Prepared, duration: float, tolerance: float, progress: Callable[[float], None]
+    prepared: _Prepared, duration: float, tolerance: float, most: int, progress: Callable[[float], None]
 ) -> _Found | None:
-    """March within a range of reservation offsets that holds what is visited."""
+    """March, in so many steps at most, within a range of reservation offsets that holds what is visited."""
     chain, low, high = prepared.chain, np.asarray(prepared.low), np.asarray(prepared.high)
     allowed = tolerance * float(prepared.scale)
     for _ in range(_TRIALS):
@@ -168,7 +171,7 @@ def _path(
         if expanded is None:
             return None
         series, start = expanded
-        marched = _march(series, start, chain.target, duration, allowed, progress)
+        marched = _march(series, start, chain.target, duration, allowed, most, progress)
         if marched is not None:
             path, steps = marched
             defects = _defects(series, path)
@@ -196,6 +199,7 @@ def _march(
     target: tuple[int, ...],
     duration: float,
     allowed: float,
+    most: int,
     progress: Callable[[float], None],
 ) -> tuple[Path, int] | None:
     """Every second step as far as the march got, and how many there were; None where there are too few.
@@ -206,7 +210,7 @@ def _march(
     at = start
     pieces = [[np.asarray(x)[None] for x in (start.now, start.bias, start.level, start.slope, start.sound)]]
     end, tolerance = np.float64(duration), np.float64(allowed)
-    for _ in range(0, _MOST_STEPS, ATTEMPTS):
+    for _ in range(0, most, ATTEMPTS):
         at, nodes = _march_kernel(series, at, end, tolerance, target=target)
         pieces.append([np.asarray(x) for x in nodes])
         progress(float(at.now) / duration)

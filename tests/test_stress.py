@@ -237,6 +237,10 @@ def test_stiff():
 @pytest.mark.parametrize("kind", ["ergodic", "discounted", "finite"])
 @pytest.mark.parametrize("limit", [1, 2, 10, 100, 500, 1000])
 def test_limits(limit, kind, sides):
+    if kind == "finite" and sides and limit > 100:  # fills 3e4 times faster than the horizon is long
+        with pytest.raises(SolveError, match="tolerance not reached"):
+            solved(HORIZONS[kind][0], limit=limit, **sides)
+        return
     _, error = solved(HORIZONS[kind][0], limit=limit, **sides)
     # the rounding of the largest rewards, 1e4 per time, and steps by the thousand add up
     assert error <= (1e-3 if limit > 100 or (kind == "finite" and limit == 100) else NARROW)
