@@ -243,8 +243,8 @@ def hamiltonian(
     The logarithms are sums of logarithms, right also where H overflows or underflows. For ξz·s ≤ 1e3 and |p|
     ≤ 1e3 s, offset, ln H and d ln H/dp are accurate to 1e-13·max(1, |p|/s), the offset to its last bits if
     these are coarser, in units of the quote scale s: 1/h(0), or 1/b of a logistic intensity (with |a| above
-    100, |p| + |a|/b counts for |p|). With a `max_offset` below p, H is negative: an obligation to quote at a
-    loss.
+    100, |p| + |a|/b counts for |p|). Of a linear intensity, whose H vanishes at d, this holds up to 1e-9·d
+    before that end. With a `max_offset` below p, H is negative: an obligation to quote at a loss.
 
     Args:
         intensity: fill intensity Λ of the offset.
@@ -295,7 +295,8 @@ def hamiltonian(
 @kernel
 def _compiled(intensity, p, size, xi, low, high, tick) -> tuple[Array, Array, Array, Array]:
     """With x = ξZ(δ - p), H'/H = -Z e^{-x}/G = -1/((δ - p)φ(x)), φ = phi1; where no bound or tick holds δ* it
-    is -h(δ*), which is flat in δ*.
+    is -h(δ*), taken where a last Newton step leads from the double δ* (near the end of a linear intensity h
+    is steep).
     """
     offset, margin = _best_offset(intensity, p, size, xi, QuoteSet(low, high, tick))
     found = _earnings(intensity, offset, margin, size, xi)
@@ -303,7 +304,11 @@ def _compiled(intensity, p, size, xi, low, high, tick) -> tuple[Array, Array, Ar
     log_value = intensity.log_rate(offset) + jnp.log(size) + jnp.log(margin) + jnp.log(phi1(-tilt))
     log_slope = -1.0 / (margin * phi1(tilt))
     if tick is None:
-        log_slope = jnp.where((low < offset) & (offset < high), -intensity.hazard(offset), log_slope)
+        hazard, steepness = jax.jvp(intensity.hazard, (offset,), (jnp.ones_like(offset),))
+        residual = margin - intensity.markup(offset, size, xi)
+        left = residual / (1.0 - markup_slope(intensity, offset, size, xi))
+        left = jnp.where(jnp.isfinite(left * steepness), left * steepness, 0.0)
+        log_slope = jnp.where((low < offset) & (offset < high), left - hazard, log_slope)
     nothing = jnp.nan
     return (
         found.value,
