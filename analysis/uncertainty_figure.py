@@ -77,7 +77,7 @@ def _draw_sources(axes: Axes, found: UncertainQuotes) -> None:
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.grid(axis="y", visible=False)
-    axes.set_title("Variance that would go, were it known exactly")
+    axes.set_title("Variance that would go if known exactly")
 
 
 def _headline(found: UncertainQuotes) -> str:
