@@ -82,7 +82,7 @@ def _empty_table(
     shown = Table(title=title, title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False)
     shown.add_column("parameter", overflow="fold")
     if beside is not None:
-        shown.add_column(beside)
+        shown.add_column(beside, max_width=14)  # so that paths stay whole in 80 columns
     for label in labels:
         shown.add_column(f"{label}\n({unit})", justify="right", no_wrap=True)
     shown.add_column(f"{last}\n({last_unit})", justify="right", no_wrap=True)
