@@ -59,7 +59,7 @@ def test_quotes_over_time_at_a_finite_horizon(table_by_hand) -> None:
     assert "Quotes at t = 0 h, as distances from the mid" in lines
     start = lines.index("The same at inventory 0 as time passes")
     assert [line.split()[0] for line in lines[start + 5 : start + 9]] == ["0", "5", "9", "10"]
-    assert "lookup error  0.001 tick, 0.002 tick × unit between stored times" in lines
+    assert "lookup error  quotes 0.001 tick, value 0.002 tick × unit between stored times" in lines
 
 
 def test_ladder_has_a_row_for_every_flow(table_by_hand) -> None:

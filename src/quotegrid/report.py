@@ -150,7 +150,8 @@ def _facts(table: PolicyTable, written: str | None, seconds: float | None) -> It
     if table.lookup_error is not None:
         offset, value = table.lookup_error["offset"], table.lookup_error["value"]
         between = "nodes of the axes" if table.parameter_axes else "stored times"
-        yield "lookup error", f"{offset:.2g} {table.price_unit}, {value:.2g} {money} between {between}"
+        errors = f"quotes {offset:.2g} {table.price_unit}, value {value:.2g} {money}"
+        yield "lookup error", f"{errors} between {between}"
     at_points = ", at the points of the parameters" if table.parameter_axes else ""
     yield "certificate", certificate_text(table.certificate, table.price_unit, money) + at_points
     for note in table.notes:
