@@ -111,3 +111,17 @@ def test_choose_writes_the_problem_it_found(problem: Path, tmp_path: Path, capsy
     assert found["value"] == pytest.approx(preferences.running_penalty, rel=1e-9)  # type: ignore[union-attr]
     assert run([*wish, "--value", "0.9"]) == NO
     assert "no parameter gives tail = 0.9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("target", "value", "shown"),
+    [
+        ("inventory_deviation", "1", "inventory_deviation = 1 lots (standard deviation of the inventory)"),
+        ("half_life", "1", "half_life = 1 s (half-life of the inventory)"),
+    ],
+)
+def test_choose_says_in_which_unit_the_target_is(
+    problem: Path, capsys, target: str, value: str, shown: str
+) -> None:
+    assert run(["choose", str(problem), "--target", target, "--value", value]) == DONE
+    assert shown in capsys.readouterr().out

@@ -91,13 +91,21 @@ def audit_report(audit: Audit) -> RenderableType:
 
 def choice_report(choice: PreferenceChoice) -> RenderableType:
     """The preference that was looked for, and what its optimum does."""
+    found = choice.evaluation
+    unit = {
+        "inventory_deviation": " lots",
+        "half_life": f" {found.time_unit}",
+        "tail": "",
+        "pnl_volatility": f" {found.money}{_per_root(found)}",
+        "pnl": f" {found.money} {_per(found)}",
+    }[choice.target]
     lines: list[RenderableType] = [
         Text(f"{choice.parameter} = {choice.value:.6g}", style="bold"),
-        Text(f"{choice.target} = {choice.reached:.6g} ({MEASURES[choice.target]})"),
+        Text(f"{choice.target} = {choice.reached:.6g}{unit} ({MEASURES[choice.target].split(',')[0]})"),
         *(Text(note) for note in choice.notes),
         Text(""),
     ]
-    return Group(*lines, evaluation_report(choice.evaluation))
+    return Group(*lines, evaluation_report(found))
 
 
 def _at_least_rounding(found: Evaluation) -> float:
@@ -114,11 +122,14 @@ def _per(found: Evaluation) -> str:
     }[found.horizon]
 
 
+def _per_root(found: Evaluation) -> str:
+    return f" per √{found.time_unit}" if found.horizon == "ergodic" else ""
+
+
 def _facts(found: Evaluation) -> Iterator[tuple[str, str]]:
     volatility = found.pnl_volatility
-    per = {"ergodic": f" per √{found.time_unit}", "discounted": "", "finite": ""}[found.horizon]
     if volatility is not None:
-        yield "P&L volatility", f"{_number(volatility)} {found.money}{per}"
+        yield "P&L volatility", f"{_number(volatility)} {found.money}{_per_root(found)}"
     over = "in all" if found.horizon == "finite" else f"per {found.time_unit}"
     yield "fills", ", ".join(f"{label} {rate:.4g}" for label, rate in found.fills.items()) + f" {over}"
     means, spreads = found.inventory_mean, found.inventory_deviation
