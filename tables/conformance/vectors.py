@@ -59,7 +59,8 @@ def _row(table: PolicyTable, question: Question, answer: Answer | Refusal, width
 
 
 def write_vectors(folder: Path, rows: int = ROWS) -> None:
-    """Write the files of all tables into a folder."""
+    """Write the files of all tables into a folder, which is made where it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name, table in conformance_tables():
         with open(folder / f"{name}.vectors", "wb") as file:
             file.writelines(vectors_file(name, table, rows))
@@ -69,4 +70,6 @@ def write_vectors(folder: Path, rows: int = ROWS) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3) or sys.argv[1].startswith("-"):
+        sys.exit("usage: python -m quotegrid.tables.conformance.vectors FOLDER [ROWS]")
     write_vectors(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else ROWS)

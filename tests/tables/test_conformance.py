@@ -3,6 +3,8 @@
 import math
 import runpy
 import struct
+import subprocess
+import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import product
@@ -200,3 +202,12 @@ def test_broken_files_are_refused_by_name(path: Path) -> None:
     assert caught.value.rule == path.stem
     assert str(caught.value).endswith(f"[{path.stem}]")
     assert "broken.safetensors" in str(caught.value)
+
+
+def test_the_command_makes_its_folder_and_says_how_it_is_called(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "quotegrid.tables.conformance.vectors"]
+    subprocess.run([*command, str(tmp_path / "new" / "folder"), "2"], check=True)
+    assert {path.stem for path in (tmp_path / "new" / "folder").iterdir()} == set(TABLES)
+    for words in ([], ["--help"]):
+        done = subprocess.run([*command, *words], capture_output=True, text=True)
+        assert done.returncode == 1 and done.stderr.startswith("usage: ") and done.stderr.count("\n") == 1
