@@ -124,3 +124,24 @@ def test_cmake_builds_the_example_which_quotes_as_python_does(tmp_path: Path, so
     for words in (["four", "1.5"], ["4lots", "1.5"], ["", "1.5"], ["4", "noon"]):
         done = subprocess.run([tmp_path / "example", path, *words], capture_output=True, text=True)
         assert (done.returncode, done.stdout, done.stderr) == (1, "", "refused: not-a-number\n")
+
+
+def test_cmake_adds_the_header_alone_to_another_project(tmp_path: Path) -> None:
+    if shutil.which("cmake") is None or shutil.which("g++") is None:
+        pytest.skip("no cmake and g++ here to build a project with")
+    (tmp_path / "example.cpp").write_text(
+        '#include "quotegrid.h"\nint main() { return qg_error_name(QG_OK) == nullptr; }\n'
+    )
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.16)\n"
+        "project(mine LANGUAGES CXX)\n"
+        f"add_subdirectory({READER} quotegrid)\n"
+        "add_executable(example example.cpp)\n"
+        "target_link_libraries(example PRIVATE quotegrid)\n"
+    )
+    built = tmp_path / "built"
+    for command in (["cmake", "-S", str(tmp_path), "-B", str(built)], ["cmake", "--build", str(built)]):
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert subprocess.run([built / "example"]).returncode == 0
+    assert not list(built.rglob("conformance"))
