@@ -128,6 +128,12 @@ def test_table_suffix_is_checked_before_solving(tmp_path: Path) -> None:
     )
 
 
+def test_one_problem_goes_into_a_folder_that_is_there(tmp_path: Path, capsys) -> None:
+    assert run(["solve", str(ROOT / "examples" / "glft-2013.toml"), "-o", str(tmp_path / "tables")]) == 2
+    complaint = capsys.readouterr().err
+    assert "tables is neither a table (.safetensors or .nc) nor a folder that is there" in complaint
+
+
 def test_show_reports_and_draws(table_file: Path, tmp_path: Path, capsys) -> None:
     picture = tmp_path / "quotes.png"
     assert run(["show", str(table_file), "--plot", str(picture)]) == 0
@@ -194,7 +200,10 @@ def test_quote_at_a_time(tmp_path: Path, table_by_hand, capsys) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["quote", "TABLE"], "Missing option '--inventory'"),
+        (
+            ["quote", "TABLE"],
+            "Missing option '--inventory'. `quotegrid quote --help` lists the options.",
+        ),
         (["quote", "TABLE", "--inventory", "x"], "'x' is not a number; allowed: 3, -2.5, or 3,-2"),
         (["quote", "none.safetensors", "--inventory", "3"], "none.safetensors: No such file or directory."),
         (["show", "none.csv"], "not in '.csv'"),
@@ -202,7 +211,8 @@ def test_quote_at_a_time(tmp_path: Path, table_by_hand, capsys) -> None:
             ["show", "TABLE", "--plot", "quotes.xyz"],
             "quotes.xyz: a picture's file ends in .png, .svg or .pdf",
         ),
-        (["sell"], "No such command 'sell'"),
+        (["sell"], "No such command 'sell'. `quotegrid --help` lists the commands."),
+        (["export", "TABLE", "-o", "t.xls"], ".npz, .h. `quotegrid export --help` lists the options."),
         (["example", "glft"], "No shipped example is called 'glft'. Did you mean 'glft-2013'?"),
     ],
 )

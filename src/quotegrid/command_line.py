@@ -96,6 +96,11 @@ def solve(
         raise typer.BadParameter(
             f"{output} is one table, and there are {len(problem)} problems; name a folder"
         )
+    if output.suffix == "":
+        raise typer.BadParameter(
+            f"{output} is neither a table (.safetensors or .nc) nor a folder that is there; "
+            "name a table, or make the folder first"
+        )
     from rich.console import Console
 
     from quotegrid.compiler_cache import set_up_jax

@@ -12,7 +12,11 @@ class AnswerIsNo(Exception):
 def explain(error: Exception) -> str:
     """An error as one paragraph for the person who typed the command."""
     if isinstance(error, TyperException):
-        return f"{error.format_message()} `quotegrid --help` lists the commands and their options."
+        said, place = error.format_message(), getattr(error, "ctx", None)
+        stop = "" if said.endswith((".", "?", "!")) else "."
+        if place is None or place.parent is None:
+            return f"{said}{stop} `quotegrid --help` lists the commands."
+        return f"{said}{stop} `quotegrid {place.info_name} --help` lists the options."
     if isinstance(error, OSError) and error.strerror is not None:
         return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
     if isinstance(error, AnswerIsNo | ValueError | OSError) and is_ours(error):
