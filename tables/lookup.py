@@ -183,7 +183,8 @@ class Axis:
             return (abs(high), high - x) < (abs(low), x - low)
         raise QuoteError(
             f"{self._name} {x:.12g}{self._unit} is between the nodes {low:.12g} and {high:.12g} of the "
-            f"table; load it with between= one of {', '.join(BETWEEN[1:])} to get quotes there",
+            "table; load it with between= (quotegrid quote: --between) one of "
+            f"{', '.join(BETWEEN[1:])} to get quotes there",
             "between-nodes",
         )
 
@@ -193,7 +194,8 @@ class Axis:
             return self._low if x < self._low else self._high
         raise QuoteError(
             f"{self._name} {x:.12g}{self._unit} is outside the table, which runs from {self._low:.12g} to "
-            f'{self._high:.12g}; load it with outside="clamp" to get the quotes of the nearest edge',
+            f'{self._high:.12g}; load it with outside="clamp" (quotegrid quote: --outside clamp) to get the '
+            "quotes of the nearest edge",
             "outside-box",
         )
 

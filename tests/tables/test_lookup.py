@@ -86,8 +86,8 @@ def test_error_between_nodes_says_what_to_do() -> None:
     with pytest.raises(QuoteError) as caught:
         axis(-1, 0, 1).corners(0.25)
     assert str(caught.value) == (
-        "inventory 0.25 lots is between the nodes 0 and 1 of the table; load it with between= one of "
-        "nearest, towards_flat, linear to get quotes there"
+        "inventory 0.25 lots is between the nodes 0 and 1 of the table; load it with between= "
+        "(quotegrid quote: --between) one of nearest, towards_flat, linear to get quotes there"
     )
 
 
@@ -96,7 +96,8 @@ def test_error_outside_says_what_to_do() -> None:
         axis(-1, 0, 1, between="linear").corners(1.01)
     assert str(caught.value) == (
         "inventory 1.01 lots is outside the table, which runs from -1 to 1; "
-        'load it with outside="clamp" to get the quotes of the nearest edge'
+        'load it with outside="clamp" (quotegrid quote: --outside clamp) to get the quotes '
+        "of the nearest edge"
     )
 
 
