@@ -51,8 +51,8 @@ def _head(estimates: Estimates) -> Iterator[str]:
     )
     yield _row(
         "",
-        f"moves over {volatility.intervals[0]:.2g} s alone would say {volatility.realised_sigma[0]:.3g}, "
-        f"over {volatility.intervals[-1]:.2g} s {volatility.realised_sigma[-1]:.3g}",
+        f"moves over {volatility.intervals[0]:.3g} s alone would say {volatility.realised_sigma[0]:.3g}, "
+        f"over {volatility.intervals[-1]:.3g} s {volatility.realised_sigma[-1]:.3g}",
     )
     lot = sizes.lot()
     yield _row(
