@@ -16,6 +16,7 @@ from quotegrid.solver.discretise import inventory_lattices
 
 if TYPE_CHECKING:
     from quotegrid.analysis.policies import Policy
+    from quotegrid.tables.policy_table import PolicyTable
 
 _SINGLE = 2.0**-22  # relative: what single precision may do to a bound or a tick is no breach of it
 _SLACK = 1e-9  # lots, or fractions of the horizon
@@ -32,6 +33,22 @@ def flow_labels(problem: Problem) -> tuple[str, ...]:
     return tuple(
         f"{problem.assets[flow.asset].market.symbol}/{flow.label}" for flow in problem.one_sided_flows()
     )
+
+
+def check_units(table: "PolicyTable", problem: Problem) -> None:
+    """PolicyError if a table's numbers are in other units than the problem's."""
+    units = problem.units
+    lots = ", ".join(str(float(asset.market.lot_size)) for asset in problem.assets)
+    for what, its, own in (
+        ("prices", table.price_unit, units.price),
+        ("times", table.time_unit if table.times is not None else units.time, units.time),
+        ("lots", ", ".join(str(float(size)) for size in table.lot_sizes), lots),
+    ):
+        if its != own:
+            raise PolicyError(
+                f"the table has {what} of {its}, the problem {what} of {own}. Evaluate it under a problem in "
+                "its own units and lots, or make an array in those of the problem."
+            )
 
 
 def check_against(policy: "Policy", problem: Problem) -> "Policy":

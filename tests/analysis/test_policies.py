@@ -159,6 +159,32 @@ def test_what_does_not_fit_is_refused(quotes: Any, problem: Problem, text: str) 
         policy_of(quotes, problem)
 
 
+def test_a_table_in_other_units_is_refused(table_by_hand) -> None:
+    table = table_by_hand(limit=LIMIT, sizes=(1,))
+    own = {"price": table.price_unit, "time": table.time_unit}
+    for units, lot_size, text in (
+        (
+            {**own, "price": "bp"},
+            table.lot_sizes[0],
+            f"prices of {table.price_unit}, the problem prices of bp",
+        ),
+        (own, 7.0, f"lots of {table.lot_sizes[0]}, the problem lots of 7.0"),
+    ):
+        tree = {
+            "format": 1,
+            "units": units,
+            "market": {"symbol": "X", "lot_size": lot_size},
+            "inventory": {"max": LIMIT},
+            "price": {"volatility": 0.5},
+            "preferences": {"kind": "cara", "risk_aversion": 0.1},
+            "flow": [
+                {"name": "book", "side": "both", "intensity": {"kind": "exponential", "A": 1.0, "k": 1.5}}
+            ],
+        }
+        with pytest.raises(PolicyError, match=re.escape(text)):
+            policy_of(table, parse_problem(tree).problem)
+
+
 def test_a_policy_for_other_flows_limits_or_times_is_refused(policy: Policy) -> None:
     with pytest.raises(
         PolicyError, match=r"quotes the flows book/bid, book/ask; the problem has rfq/bid, rfq/ask"
