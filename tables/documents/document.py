@@ -175,7 +175,20 @@ def _checks(verified: Verification) -> Iterator[str | Bullets | Grid]:
         tuple((c.name, c.outcome, c.sentence) for c in verified.checks),
     )
     if verified.proof:
-        yield Bullets(tuple(" ".join(line.split()) for line in verified.proof))
+        headline, *lines = verified.proof
+        yield headline
+        yield Bullets(tuple(_proved(lines)))
+
+
+def _proved(lines: list[str]) -> list[str]:
+    """What the verifier proved, as `name: text`; a line without a name continues the one before."""
+    said: list[str] = []
+    for line in lines:
+        if line.startswith("   "):
+            said[-1] += f" {line.strip()}"
+        else:
+            said.append(": ".join(line.split(maxsplit=1)))
+    return said
 
 
 def _limits(table: PolicyTable) -> Iterator[str]:

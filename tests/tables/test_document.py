@@ -90,6 +90,13 @@ def test_the_page_says_what_the_table_says(solved: Callable[[str], PolicyTable],
     assert "| Verification | failed: " in markdown(page(table_by_hand()))
 
 
+def test_what_was_proved_stands_under_its_headline(solved: Callable[[str], PolicyTable]) -> None:
+    text = markdown("t", page(solved("finite")))
+    assert "\nProved, of the problem stored in the table:\n\n- value: within " in text
+    assert "\n- not: that the problem describes the market" in text
+    assert "- of quoting the best" not in text  # it ends the line on regret
+
+
 def test_uncertainty_and_provenance_are_sources(table_by_hand) -> None:
     problem = {
         "flow": [{"name": "book", "side": "bid", "intensity": {"kind": "table", "rate": [2.0, 1.0]}}],
