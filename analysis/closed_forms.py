@@ -112,7 +112,8 @@ def _avellaneda_stoikov(problem: Problem, numbers: Textbook, session: float | No
     if numbers.xi <= 0.0:
         reason = (
             f"the formula needs the time to the end, and a horizon of kind {problem.horizon.kind!r} has none "
-            "(the authors' version without an end is for CARA utility); say what the desk puts in: session ="
+            "(the authors' version without an end is for CARA utility); say what the desk puts in: session= "
+            "(quotegrid audit: --session)"
         )
         return Formula(AVELLANEDA_STOIKOV, None, reason)
     policy = _policy(AVELLANEDA_STOIKOV, problem, numbers, lambda flow, q: _without_end(numbers, flow, q))
