@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from jaxtyping import Float
 
-from quotegrid.analysis.policy_faults import PolicyError, check_against, check_units, flow_labels
+from quotegrid.analysis.policy_faults import PolicyError, check_against, check_market, flow_labels
 from quotegrid.models.problem import Problem
 from quotegrid.solver.discretise import inventory_lattices
 from quotegrid.solver.solution import Solution
@@ -98,8 +98,8 @@ def policy_of(
         times: of an array's first axis; of a function: where it is read (by default 257 equal steps).
 
     Raises:
-        PolicyError: other units, flows, inventories or times than the problem's, quotes where the problem
-            forbids them, or none where it demands them; says where and what to do.
+        PolicyError: another market, other units, flows, inventories or times than the problem's, quotes where
+            the problem forbids them, or none where it demands them; says where and what to do.
     """
     axes = tuple(lattice.lots.astype(float) for lattice in inventory_lattices(problem))
     labels = flow_labels(problem)
@@ -113,7 +113,7 @@ def policy_of(
                 f"the table holds quotes for several values of {over}, so it is no single policy; take one "
                 "of its points (quotegrid.tables.parameter_stack.points), or solve for one value."
             )
-        check_units(table, problem)
+        check_market(table, problem)
         found = Policy(
             name=name or "table",
             labels=table.flow_labels,

@@ -35,9 +35,14 @@ def flow_labels(problem: Problem) -> tuple[str, ...]:
     )
 
 
-def check_units(table: "PolicyTable", problem: Problem) -> None:
-    """PolicyError if a table's numbers are in other units than the problem's."""
-    units = problem.units
+def check_market(table: "PolicyTable", problem: Problem) -> None:
+    """PolicyError if a table is for another market than the problem's, or its numbers are in other units."""
+    symbols, units = tuple(asset.market.symbol for asset in problem.assets), problem.units
+    if table.symbols != symbols:
+        raise PolicyError(
+            f"the table is for {', '.join(table.symbols)}, the problem for {', '.join(symbols)}. Evaluate it "
+            "under a problem of its own market, or make an array of its offsets."
+        )
     lots = ", ".join(str(float(asset.market.lot_size)) for asset in problem.assets)
     for what, its, own in (
         ("prices", table.price_unit, units.price),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import quotegrid.tables
+import quotegrid.tables.exports
 from quotegrid.command_line import BAD_INPUT, DONE, run
 from quotegrid.table_files import write_table
 
@@ -32,7 +32,7 @@ def test_export(tmp_path: Path, table_by_hand, capsys: pytest.CaptureFixture[str
     assert run(["export", table, "-o", "out.xlsx"]) == BAD_INPUT
     assert "exported to files that end in .csv, .parquet, .npz, .h" in capsys.readouterr().err
     monkeypatch.delitem(sys.modules, "quotegrid.tables.exports.parquet", raising=False)
-    monkeypatch.delattr(quotegrid.tables, "export_parquet", raising=False)
+    monkeypatch.delattr(quotegrid.tables.exports, "parquet", raising=False)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert run(["export", table, "-o", str(tmp_path / "none.parquet")]) == BAD_INPUT
     assert "install quotegrid[parquet], or export to .csv" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """Tables over parameters, from problem file to quote: against single solves, and verified point by point."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,7 @@ def test_verified_point_by_point(name: str, request: pytest.FixtureRequest, tmp_
         assert outcomes[check] == "pass"
     text = str(found)
     count = 6 if name == "ergodic" else 3
-    assert f"at all {count} points; at the first: what the table claims is proved" in text
+    assert re.search(rf"at all {count} points; at the first: (what the table )?claims (is )?proved", text)
     assert f"Proved, of the {count} problems at the points of the parameter axes" in text
 
 

@@ -159,21 +159,22 @@ def test_what_does_not_fit_is_refused(quotes: Any, problem: Problem, text: str) 
         policy_of(quotes, problem)
 
 
-def test_a_table_in_other_units_is_refused(table_by_hand) -> None:
+def test_a_table_of_another_market_or_in_other_units_is_refused(table_by_hand) -> None:
     table = table_by_hand(limit=LIMIT, sizes=(1,))
-    own = {"price": table.price_unit, "time": table.time_unit}
-    for units, lot_size, text in (
-        (
-            {**own, "price": "bp"},
-            table.lot_sizes[0],
-            f"prices of {table.price_unit}, the problem prices of bp",
-        ),
-        (own, 7.0, f"lots of {table.lot_sizes[0]}, the problem lots of 7.0"),
+    own, symbol, lot = (
+        {"price": table.price_unit, "time": table.time_unit},
+        table.symbols[0],
+        table.lot_sizes[0],
+    )
+    for units, name, lot_size, text in (
+        (own, "XYZ", lot, f"the table is for {symbol}, the problem for XYZ"),
+        ({**own, "price": "bp"}, symbol, lot, f"prices of {table.price_unit}, the problem prices of bp"),
+        (own, symbol, 7.0, f"lots of {lot}, the problem lots of 7.0"),
     ):
         tree = {
             "format": 1,
             "units": units,
-            "market": {"symbol": "X", "lot_size": lot_size},
+            "market": {"symbol": name, "lot_size": lot_size},
             "inventory": {"max": LIMIT},
             "price": {"volatility": 0.5},
             "preferences": {"kind": "cara", "risk_aversion": 0.1},

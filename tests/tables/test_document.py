@@ -3,6 +3,7 @@
 import html.parser
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -90,11 +91,11 @@ def test_the_page_says_what_the_table_says(solved: Callable[[str], PolicyTable],
     assert "| Verification | failed: " in markdown(page(table_by_hand()))
 
 
-def test_what_was_proved_stands_under_its_headline(solved: Callable[[str], PolicyTable]) -> None:
-    text = markdown("t", page(solved("finite")))
-    assert "\nProved, of the problem stored in the table:\n\n- value: within " in text
-    assert "\n- not: that the problem describes the market" in text
-    assert "- of quoting the best" not in text  # it ends the line on regret
+def test_what_was_proved_stands_under_its_headline(table_by_hand) -> None:
+    table = table_by_hand()
+    proof = ("Proved, of a table:", "  value   within 1 USD", "          of the best", "  by      the paper")
+    text = markdown(document(table, replace(verify_table(table), proof=proof)))
+    assert "\nProved, of a table:\n\n- value: within 1 USD of the best\n- by: the paper\n" in text
 
 
 def test_uncertainty_and_provenance_are_sources(table_by_hand) -> None:
