@@ -167,7 +167,7 @@ def test_a_table_of_another_market_or_in_other_units_is_refused(table_by_hand) -
         table.lot_sizes[0],
     )
     for units, name, lot_size, text in (
-        (own, "XYZ", lot, f"the table is for {symbol}, the problem for XYZ"),
+        (own, "ABC", lot, f"the table is for {symbol}, the problem for ABC"),
         ({**own, "price": "bp"}, symbol, lot, f"prices of {table.price_unit}, the problem prices of bp"),
         (own, symbol, 7.0, f"lots of {lot}, the problem lots of 7.0"),
     ):
