@@ -25,7 +25,7 @@ from quotegrid.solver.finite_tangents import (
     moving_output,
     start_moving,
 )
-from quotegrid.solver.kernels import hot_kernel, kernel
+from quotegrid.solver.kernels import kernel
 from quotegrid.solver.linear_tangents import Columns, linear_equation, march_linear_tangents
 from quotegrid.solver.methods import linear_decay, obstacle_to_linearity
 from quotegrid.solver.tangents import (
@@ -98,7 +98,7 @@ def stationary_derivatives(
     return Derivatives(*parts(first), *parts(bends), *(np.moveaxis(np.asarray(x), 0, -1) for x in holds))
 
 
-@kernel
+@kernel()
 def _stationary(
     problem: Problem, directions: Problem, bias: Array, level: Array, *, ergodic: bool, second: bool
 ) -> tuple[Tangents, Tangents | None, Holds]:
@@ -176,7 +176,7 @@ def _assembled(
     return Derivatives(values[0], offsets[0], None, *bends, None, held, kinked)
 
 
-@hot_kernel
+@kernel(hot=True)
 def _linear(
     problem: Problem,
     directions: Problem,
@@ -219,7 +219,7 @@ def _march(
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *pieces)
 
 
-@kernel
+@kernel()
 def _start(
     problem: Problem, directions: Problem, *, second: bool, closed: bool
 ) -> tuple[ChainTangents[ControlledChain], Stages, Moving, Array]:
@@ -232,7 +232,7 @@ def _start(
     return moving, stages, start_moving(moving), jnp.max(jnp.sum(rates, axis=0), initial=0.0)
 
 
-@kernel
+@kernel()
 def _chunk(
     moving: ChainTangents[ControlledChain],
     stages: Stages,

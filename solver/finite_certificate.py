@@ -25,7 +25,7 @@ from jaxtyping import Array, Bool, Float
 from quotegrid.solver.bellman import greedy_policy
 from quotegrid.solver.certificate import Certificate, not_certified, quote_bounds, rounding_allowance
 from quotegrid.solver.chain import ControlledChain, destination, in_problem_order
-from quotegrid.solver.kernels import hot_kernel, kernel
+from quotegrid.solver.kernels import kernel
 
 _SAMPLES = 8  # subintervals of an interval at whose ends R is evaluated
 _CURVATURE_SAFETY = 1.5
@@ -118,7 +118,7 @@ def _chunked(function, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(np.concatenate(group)[:count] for group in zip(*pieces, strict=True))
 
 
-@kernel
+@kernel()
 def _derivatives(chain: ControlledChain, bias: Float[Array, "t *state"]) -> tuple[Array, Array, Array]:
     """∂θ = B, ∂²θ = L B, and the rounding error of B, at each time."""
 
@@ -133,7 +133,7 @@ def _derivatives(chain: ControlledChain, bias: Float[Array, "t *state"]) -> tupl
     return jax.lax.map(at, bias)
 
 
-@hot_kernel
+@kernel(hot=True)
 def _interval_range(
     chain: ControlledChain,
     start: Float[Array, "t *state"],
@@ -171,7 +171,7 @@ def _interval_range(
     return jax.lax.map(on, (start, rise, slope, slope_after, bend, bend_after, lengths))
 
 
-@kernel
+@kernel()
 def _quote_errors(
     chain: ControlledChain, bias: Float[Array, "t *state"], difference: Float[Array, " t"]
 ) -> tuple[Float[Array, "t flow *state"], Bool[Array, "t flow *state"]]:

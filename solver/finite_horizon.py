@@ -29,7 +29,7 @@ from quotegrid.solver.finite_certificate import (
 )
 from quotegrid.solver.finite_result import FiniteResult
 from quotegrid.solver.implicit_euler import march_implicit_euler
-from quotegrid.solver.kernels import hot_kernel, kernel
+from quotegrid.solver.kernels import kernel
 from quotegrid.solver.linear_lanes import solve_linear_lanes
 from quotegrid.solver.marching import Marching, Output, fastest_scale, start_marching
 from quotegrid.solver.methods import EXTRAPOLATED_EULER, IMPLICIT_EULER, RUNGE_KUTTA, UNIFORMISATION, Choice
@@ -96,7 +96,7 @@ def solve_finite(
     """
     found = None
     if choice.method == UNIFORMISATION and len(problem.assets) == 1:
-        one_lane = jax.tree.map(lambda leaf: leaf[None], problem)
+        one_lane = jax.tree.map(lambda leaf: np.asarray(leaf)[None], problem)
         found = solve_linear_lanes(one_lane, [problem], choice, table)[0]
     elif choice.method == RUNGE_KUTTA:
         found = solve_smooth(problem, choice, numerics, table, progress)
@@ -292,7 +292,7 @@ def _begin(
     return chain, start, at_end, float(fastest)
 
 
-@kernel
+@kernel()
 def _start_kernel(
     problem: Problem, parameter: Array, *, method: str
 ) -> tuple[ControlledChain, Marching, Output, Array]:
@@ -348,7 +348,7 @@ def _march(
     return Path(reached, bias, level, offset, defects, int(marching.steps), sound, bounded)
 
 
-@hot_kernel
+@kernel(hot=True)
 def _march_kernel(
     chain: ControlledChain, marching: Marching, outputs: Array, parameter: Array, *, method: str
 ) -> tuple[Marching, Output]:

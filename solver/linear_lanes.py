@@ -153,7 +153,7 @@ def _place_and_march(
         count = more_times(count, error, float(target))
 
 
-@kernel
+@kernel()
 def _prepare(stacked: Problem) -> _Prepared:
     def of_one(problem: Problem) -> _Prepared:
         chain = discretise(problem)
@@ -196,7 +196,7 @@ def _prepare(stacked: Problem) -> _Prepared:
     return jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), jax.vmap(of_one)(stacked))
 
 
-@kernel
+@kernel(fetched=True)
 def _march(
     prepared: _Prepared, to_go: Float[Array, "t lane"], *, shifts: tuple[int, ...], target: int
 ) -> tuple[_Marched, Bool[Array, " lane"]]:

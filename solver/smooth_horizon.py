@@ -35,7 +35,7 @@ from quotegrid.solver.hermite_path import (
     path_defects,
     sample_weights,
 )
-from quotegrid.solver.kernels import hot_kernel, kernel
+from quotegrid.solver.kernels import kernel
 from quotegrid.solver.marching import fastest_scale
 from quotegrid.solver.methods import Choice
 from quotegrid.solver.resting_path import bound_at_rest, may_rest
@@ -301,7 +301,7 @@ def _padded(x: np.ndarray, count: int, mode: Any) -> np.ndarray:
     return np.pad(x, [(0, count - len(x))] + [(0, 0)] * (x.ndim - 1), mode=mode)
 
 
-@kernel
+@kernel()
 def _prepare(problem: Problem) -> _Prepared:
     chain = discretise(problem)
     ends = jnp.stack([chain.terminal, asinh_start(chain)])
@@ -318,7 +318,7 @@ def _prepare(problem: Problem) -> _Prepared:
     )
 
 
-@kernel
+@kernel()
 def _begin(
     chain: ControlledChain,
     low: Float[Array, " flow"],
@@ -331,14 +331,14 @@ def _begin(
     return series, start_runge_kutta(series, chain.terminal, chain.target, step)
 
 
-@hot_kernel
+@kernel(hot=True)
 def _march_kernel(
     series: SeriesOperator, at: Progress, duration: Array, allowed: Array, *, target: tuple[int, ...]
 ) -> tuple[Progress, Nodes]:
     return march_runge_kutta(series, at, duration, allowed, target)
 
 
-@hot_kernel
+@kernel(hot=True)
 def _defect_kernel(
     series: SeriesOperator,
     bias: Float[Array, "node *state"],
@@ -349,7 +349,7 @@ def _defect_kernel(
     return path_defects(series, bias, level, slope, weights)
 
 
-@kernel
+@kernel()
 def _reservation_kernel(
     chain: ControlledChain, bias: Float[Array, "t *state"]
 ) -> Float[Array, "t flow *state"]:
@@ -358,7 +358,7 @@ def _reservation_kernel(
     return jax.vmap(lambda theta: jnp.where(inside, reservation_offsets(chain, theta), jnp.nan))(bias)
 
 
-@hot_kernel
+@kernel(hot=True)
 def _quote_kernel(
     chain: ControlledChain, bias: Float[Array, "t *state"], difference_error: Float[Array, " t"]
 ) -> _Quotes:

@@ -25,8 +25,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from quotegrid.solver.bellman import greedy_policy
 from quotegrid.solver.certificate import (
@@ -54,7 +53,9 @@ class StationaryBounds(NamedTuple):
     least: Float[Array, ""]  # min of B(θ̂) - ρθ̂, currency per time
     most: Float[Array, ""]
     value_error: Float[Array, ""]  # of |e|, currency; ergodic: also of |e(i) - e(j)|
-    quotes: QuoteBounds
+    quote_error: Float[Array, ""]  # largest of the certain quotes, price units
+    uncertain_ticks: Int[Array, ""]
+    offset_error: Float[Array, "*state flow"]  # price units; 0 where off
 
 
 class _Attempt(NamedTuple):
@@ -70,18 +71,16 @@ def certificate_of(bounds: Any, rate: float | None) -> Certificate:
     if not bounds.closed:
         return not_certified("the residual is too large for the box around the solution to close")
     least, most = float(bounds.least), float(bounds.most)
-    quotes = bounds.quotes
-    certain = np.where(quotes.ambiguous, 0.0, quotes.error)
     return Certificate(
         level="A",
         statement="proved for this chain: Bellman residuals, mean hitting times over all rates that these "
         "allow, rounding included",
         value_error=float(bounds.value_error),
         gain_interval=(least, most) if rate is None else None,
-        quote_error=float(np.max(certain, initial=0.0)),
-        uncertain_ticks=int(np.sum(quotes.ambiguous)),
+        quote_error=float(bounds.quote_error),
+        uncertain_ticks=int(bounds.uncertain_ticks),
         regret=most - least if rate is None else (most - least) / rate,
-        offset_error=np.moveaxis(quotes.error, 0, -1),
+        offset_error=bounds.offset_error,
     )
 
 
@@ -131,7 +130,17 @@ def stationary_bounds(
     else:  # bias + level is stored rounded
         stored = UNIT_ROUNDOFF * (jnp.max(jnp.abs(bias)) + jnp.abs(level))
         value_error = jnp.maximum(jnp.abs(least), jnp.abs(most)) / discount + stored
-    return StationaryBounds(state.closed, least, most, value_error, state.box)
+    quotes = state.box
+    certain = jnp.where(quotes.ambiguous, 0.0, quotes.error)
+    return StationaryBounds(
+        state.closed,
+        least,
+        most,
+        value_error,
+        jnp.max(certain, initial=0.0),
+        jnp.sum(quotes.ambiguous),
+        jnp.moveaxis(quotes.error, 0, -1),
+    )
 
 
 def slowest_passage(
