@@ -15,7 +15,7 @@ On the linear route no residual is needed: uniformisation adds positive terms on
 relative error.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -67,12 +67,13 @@ def path_defects(
     return Defects(lengths * largest + reading, lengths * span + 2.0 * reading, curable)
 
 
-def reading_error(largest: Float[np.ndarray, "t ..."]) -> Float[np.ndarray, "t ..."]:
+def reading_error(largest: Any) -> Any:
     """What rounding of the stored values adds up to, from the end of the horizon on; `largest` is max |θ̂|.
 
-    Whoever has the table alone propagates from each stored time to the next and can prove no more.
+    Whoever has the table alone propagates from each stored time to the next and can prove no more. NumPy or
+    JAX arrays, [t, ...].
     """
-    return 4.0 * np.finfo(float).eps * np.cumsum(largest, axis=0)
+    return 4.0 * np.finfo(float).eps * largest.cumsum(axis=0)
 
 
 def statement_of(how: str) -> str:

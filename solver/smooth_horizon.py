@@ -52,10 +52,10 @@ from quotegrid.solver.status import Status
 from quotegrid.solver.time_nodes import (
     CUBIC_MARGIN,
     MOST_PILOT_TIMES,
+    Bends,
     calendar_times,
     first_count,
     more_times,
-    off_chord,
     pilot_times,
     place_nodes,
 )
@@ -289,8 +289,8 @@ def _look(chain: ControlledChain, found: _Found, to_go: np.ndarray) -> _Looked:
 
     def lookup_error(values: np.ndarray, slopes: np.ndarray) -> float:
         length = np.diff(to_go).reshape((-1,) + (1,) * (values.ndim - 1))
-        off = off_chord(values[:-1], slopes[:-1], values[1:], slopes[1:], length)
-        return CUBIC_MARGIN * float(np.max(np.nan_to_num(np.abs(np.stack(off)), nan=0.0), initial=0.0))
+        off = Bends.between(values[:-1], slopes[:-1], values[1:], slopes[1:], length).off_chord()
+        return CUBIC_MARGIN * float(np.max(np.nan_to_num(np.stack(off), nan=0.0), initial=0.0))
 
     errors = {"offset": lookup_error(offset, offset_slope), "value": lookup_error(value, value_slope)}
     return _Looked(value, value_error + reading, offset, offset_error, errors)
