@@ -21,6 +21,7 @@ never reach the wall). τ is accepted only if 1 + max_λ L_λ τ - ρτ ≤ 0 of
 whatever way it was found.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -41,6 +42,7 @@ from quotegrid.solver.linear_systems import factorise_passage, solve_factored, w
 
 _ROUNDS = 7  # attempts at closing the box, each with a wider one; the first chooses it
 _WIDER = 1.5
+_HOPELESS = 10.0  # times the radius of a box: residuals that allow more will not close a wider one
 # τ is enlarged by this, so that rounding cannot spoil the inequality that proves it
 _TIME_MARGIN = 1.0 + 1e-4
 _POLICY_ROUNDS = 40  # choices of the slowest rates: one or two suffice for a narrow box
@@ -59,7 +61,7 @@ class StationaryBounds(NamedTuple):
 
 
 class _Attempt(NamedTuple):
-    radius: Array  # of the box, price units
+    radius: Array  # of the box, price units; infinite once it is hopeless
     times: Array  # bound on the passage times in it
     box: QuoteBounds
     closed: Array  # and `box` is the narrow one
@@ -109,13 +111,19 @@ def stationary_bounds(
         return difference / sizes + in_p
 
     def attempt(state: _Attempt) -> _Attempt:
+        most = jnp.where(state.attempts > 0, _HOPELESS * state.radius, jnp.inf)
         times, proved = slowest_passage(
-            chain, reference, state.box.lowest_rate, state.box.highest_rate, discount
+            chain,
+            reference,
+            state.box.lowest_rate,
+            state.box.highest_rate,
+            discount,
+            lambda times: jnp.all(radius_of(times) <= most),
         )
         found = radius_of(times)
         closed = (state.attempts > 0) & proved & jnp.all(found < state.radius)
         # once closed, the box is taken as narrow as it was proved, and its quotes are the answer
-        radius = jnp.where(closed, found, _WIDER * found)
+        radius = jnp.where(closed, found, jnp.where(proved, _WIDER * found, jnp.inf))
         return _Attempt(radius, times, quote_bounds(chain, policy, radius), closed, state.attempts + 1)
 
     def unfinished(state: _Attempt) -> Array:
@@ -149,9 +157,10 @@ def slowest_passage(
     lowest: Float[Array, "flow *state"],
     highest: Float[Array, "flow *state"],
     discount: Float[Array, ""],
+    short_enough: Callable[[Array], Array],
 ) -> tuple[Float[Array, "*state"], Bool[Array, ""]]:
     """A bound on the mean time to the reference, or to a clock that stops at rate `discount`, under any rates
-    between `lowest` and `highest`, and whether it is proved.
+    between `lowest` and `highest`, and whether it is proved: it is not where `short_enough` says no.
 
     The slowest chain takes each rate high where it leads to a state from which the reference is farther, else
     low.
@@ -171,12 +180,14 @@ def slowest_passage(
         settled = (count > 0) & jnp.all(slower <= times * (1.0 + 1e-12))
         return slower, settled, count + 1
 
+    def unfinished(state: tuple) -> Array:
+        times, settled, count = state
+        return ~settled & (count <= _POLICY_ROUNDS) & short_enough(times)
+
     start = (jnp.zeros(chain.shape), jnp.zeros((), bool), 0)
-    times, _, _ = jax.lax.while_loop(lambda state: ~state[1] & (state[2] <= _POLICY_ROUNDS), improve, start)
-    times = _TIME_MARGIN * times
+    times, _, _ = jax.lax.while_loop(unfinished, improve, start)
+    enough, times = short_enough(times), _TIME_MARGIN * times
     after = jnp.stack([destination(times, shift) for shift in chain.shifts])
     drift = 1.0 + jnp.sum(slow_rates(times) * (after - times[None]), axis=0) - discount * times
-    proved = (
-        jnp.all((drift <= 0.0) | (reference > 0.0)) & jnp.all(times >= 0.0) & jnp.all(jnp.isfinite(times))
-    )
-    return times, proved
+    proved = jnp.all((drift <= 0.0) | (reference > 0.0)) & jnp.all(times >= 0.0)
+    return times, proved & jnp.all(jnp.isfinite(times)) & enough
