@@ -3,11 +3,11 @@
     taskset -c 0 python benchmarks/growth.py [--rounds 5] [--most 1000000] [--output FOLDER]
 
 Ergodic, one size, limits ±Q: each Q in a process of its own, which solves once (and compiles), then `rounds`
-times, or more of them where that takes less than half a second. γ falls with Q so that σ² γ Q² k stays what it
-is in the market of Guéant, Lehalle & Fernandez-Tapia at Q = 50: the penalty at the limit, and with it the
-quotes there, stay the same. Memory is told twice: the largest resident set of that process, compiler included,
-and by how much later solves exceed what is resident between them (the kernel of Linux resets its mark for
-that; elsewhere it stays unknown). Tables: those of many_tables.py, by `solve_many`.
+times, or more of them where that takes less than half a second. γ falls with Q so that σ² γ Q² k stays what
+it is in the market of Guéant, Lehalle & Fernandez-Tapia at Q = 50: the penalty at the limit, and with it the
+quotes there, stay the same. Memory is told twice: the largest resident set of that process, compiler
+included, and by how much later solves exceed what is resident between them (the kernel of Linux resets its
+mark for that; elsewhere it stays unknown). Tables: those of many_tables.py, by `solve_many`.
 """
 
 import argparse
