@@ -186,7 +186,8 @@ def _place_and_march(
         pilot_times(float(duration), float(scale)) for duration, scale in zip(durations, fastest, strict=True)
     ]
     padded = [np.pad(times, (0, MOST_PILOT_TIMES - len(times)), mode="edge") for times in pilots]
-    offsets = march(np.stack(padded, axis=1))[0].offset
+    marched, sound = march(np.stack(padded, axis=1))
+    offsets = np.where(sound, marched.offset, 0.0)  # (of a lane beyond the range of doubles nothing is kept)
     count = first_count(table)
     while True:
         nodes = [
