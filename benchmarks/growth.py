@@ -200,9 +200,9 @@ def main() -> None:
         ),
         f"The largest time per state is {max(per_state) / min(per_state):.3g} times the least (target: 2); "
         f"without the smallest problem, {max(per_state[1:]) / min(per_state):.3g} times. A small problem is "
-        "slow per state, for it pays for what every call costs, some tenths of a millisecond. Passage times to "
-        "the target grow with Q², and the certified error of the quotes with them: it is rounding, multiplied "
-        "by these times.",
+        "slow per state, for it pays for what every call costs, some tenths of a millisecond. Passage times "
+        "to the target grow with Q², and the certified error of the quotes with them: it is rounding, times "
+        "these.",
         "## GLFT tables by `solve_many`",
         markdown_table(
             ("tables", "ms per table (quartiles)"),

@@ -70,8 +70,9 @@ def test_matrix_exponential(duration, quadratic, absolute, make_problem):
 
 
 def test_times_are_placed_where_doubles_overflow(make_problem):
-    """κΔθ = 1.5·200·7 at the limit: lanes leave it to steps that know differences only."""
-    steep, flat = (make_problem(horizon=horizon(5.0, quadratic)) for quadratic in (200.0, 0.02))
+    """κΔθ = 1.5·200·159 at the limit: lanes leave it to steps that know differences only."""
+    horizons = [horizon(0.5, quadratic) for quadratic in (200.0, 0.02)]
+    steep, flat = (make_problem(horizon=each, inventory={"max": 80}) for each in horizons)
     for found in (solve(steep), solve_many([steep, flat])[0]):
         assert found.status is Status.CONVERGED
         assert len(found.times) == 101
