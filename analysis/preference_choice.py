@@ -60,6 +60,12 @@ class PreferenceChoice:
     solves: int
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        chosen, reached = f"{self.parameter} = {self.value:.6g}", f"{self.target} = {self.reached:.6g}"
+        return (
+            f"<PreferenceChoice: {chosen} gives {reached}, after {self.solves} solves\n {self.evaluation!r}>"
+        )
+
     def to_json(self) -> dict[str, object]:
         """The choice and its evaluation as plain JSON."""
         named = {name: getattr(self, name) for name in ("parameter", "value", "target", "wanted", "reached")}

@@ -57,6 +57,9 @@ class Sensitivities:
     offset_curvature: Float[np.ndarray, "parameter *time_and_state flow"] | None = None
     gain_curvature: Float[np.ndarray, " parameter"] | None = None
 
+    def __repr__(self) -> str:
+        return f"<Sensitivities by {len(self.parameters)} parameters, of\n {self.solution!r}>"
+
     def place(self, parameter: str) -> int:
         """The position of a path among `parameters`; ProblemError that names the nearest if it is none."""
         if parameter not in self.parameters:

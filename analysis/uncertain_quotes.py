@@ -51,6 +51,13 @@ class UncertainQuotes:
     bounds: tuple[Float[np.ndarray, " flow"], Float[np.ndarray, " flow"]]  # of the offsets, price
     ranking: tuple[Source, ...]  # the most worth measuring better first, by the quotes
 
+    def __repr__(self) -> str:
+        largest = float(np.nanmax(self.offset_error, initial=0.0))
+        return (
+            f"<UncertainQuotes: standard errors of up to {largest:.3g} {self.solution.price_unit} from "
+            f"{len(self.covariance)} parameters, of\n {self.solution!r}>"
+        )
+
     def band(
         self, errors: float = TWO_SIDED_95
     ) -> tuple[Float[np.ndarray, "*time_and_state flow"], Float[np.ndarray, "*time_and_state flow"]]:

@@ -9,10 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from quotegrid.analysis.audit import Audit
-from quotegrid.analysis.evaluation_result import Evaluation
+from quotegrid.analysis.evaluation_result import NOTHING, Evaluation
 from quotegrid.analysis.preference_choice import MEASURES, PreferenceChoice
-
-NOTHING = 1e-9  # of the optimum: a smaller loss is none
 
 
 def evaluation_report(found: Evaluation) -> RenderableType:

@@ -1,5 +1,7 @@
 """Bands from the errors of parameters: against solutions of drawn ones, and what knowing one removes."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -60,6 +62,10 @@ def test_knowing_a_parameter_removes_the_variance_that_it_explains() -> None:
         )
         source = next(source for source in found.ranking if source.name == name)
         assert source.of_gain == pytest.approx(1.0 - gain[rest] @ left @ gain[rest] / found.gain_error**2)
+    shown = repr(found)
+    assert re.match(
+        r"<UncertainQuotes: standard errors of up to [\d.]+ USD from 3 parameters, of\n <Sol", shown
+    )
     shares = [source.of_quotes for source in found.ranking]
     assert shares == sorted(shares, reverse=True) and all(0.0 <= share <= 1.0 for share in shares)
 

@@ -236,6 +236,7 @@ def test_a_follower_takes_what_is_published(folder: Path, make) -> None:
     for follower in (GenerationFollower(folder, Quoter), GenerationFollower(folder, Quoter, in_memory=True)):
         held = follower.held
         assert (held.generation, held.quoter.quote(3).gain) == (1, 1.0)
+        assert repr(held) == f"<Held generation 1 in a Quoter, from\n {held.table!r}>"
         assert not follower.refresh()
         assert follower.held is held
     publish(folder, make(2), keep=2)
