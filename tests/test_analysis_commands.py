@@ -83,7 +83,7 @@ def test_audit_draws_and_lists(table: Path, problem: Path, tmp_path: Path, capsy
     picture = tmp_path / "audit.png"
     assert run(["audit", str(problem), "-o", str(picture), "--table", str(table)]) == DONE
     screen = capsys.readouterr().out
-    assert picture.stat().st_size > 10_000
+    assert picture.stat().st_size > 10_000 and screen.endswith(f"\nwritten: {picture}\n")
     for words in (
         "Amounts are USD per h",
         "GLFT, asymptotic",
@@ -102,7 +102,8 @@ def test_choose_writes_the_problem_it_found(problem: Path, tmp_path: Path, capsy
     chosen = tmp_path / "chosen.toml"
     wish = ["choose", str(problem), "--target", "tail", "--beyond", "3"]
     assert run([*wish, "--value", "0.05", "-o", str(chosen)]) == DONE
-    assert "preferences.running_penalty = " in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "preferences.running_penalty = " in shown and shown.endswith(f"\nwritten: {chosen}\n")
     assert (
         run(["choose", str(chosen), "--target", "tail", "--beyond", "3", "--value", "0.05", "--json"]) == DONE
     )

@@ -140,6 +140,7 @@ def test_show_reports_and_draws(table_file: Path, tmp_path: Path, capsys) -> Non
     shown = capsys.readouterr().out
     assert "XYZ: cara, ergodic" in shown
     assert "gain         0.25 USD per s = 900 USD per h" in shown
+    assert shown.endswith(f"\nwritten: {picture}\n")
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
@@ -275,6 +276,7 @@ def test_examples_are_listed_printed_and_written_once(tmp_path: Path, capsys) ->
     assert capsys.readouterr().out == text
     copy = tmp_path / "copy.toml"
     assert run(["example", "glft-2013", "-o", str(copy)]) == 0
+    assert capsys.readouterr().out == f"written: {copy}\n"
     assert copy.read_text(encoding="utf-8") == text
     assert run(["example", "glft-2013", "-o", str(copy)]) == 2
     assert capsys.readouterr().err == f"quotegrid: {copy}: File exists.\n"

@@ -37,7 +37,9 @@ def test_screen_picture_and_exit_code(
     picture = tmp_path / "diff.png"
     assert run(["diff", *names, "-o", str(picture)]) == DONE
     screen = capsys.readouterr().out
-    assert picture.stat().st_size > 10_000
+    assert picture.stat().st_size > 10_000 and screen.endswith(f"\nwritten: {picture}\n")
+    assert run(["diff", *names, "-o", str(picture), "--json"]) == DONE
+    assert capsys.readouterr().err == f"written: {picture}\n"
     for words in (
         "XYZ: no quote moved by more than 0.25 USD",
         "have the same parameters",

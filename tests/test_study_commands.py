@@ -50,7 +50,7 @@ def test_sensitivities(problem: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         "price.drift",
     ):
         assert words in shown
-    assert picture.stat().st_size > 10_000
+    assert picture.stat().st_size > 10_000 and shown.endswith(f"\nwritten: {picture}\n")
     assert run(["sensitivities", str(problem), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["parameters"]["price.volatility"]
     assert found["unit"] == "USD per √s" and found["now"] == 0.5
@@ -63,8 +63,13 @@ def test_uncertainty(problem: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["uncertainty", str(problem)]) == 0
     shown = capsys.readouterr().out
     assert "What to measure better" in shown and "±" in shown
-    assert run(["uncertainty", str(problem), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    picture = problem.with_suffix(".svg")
+    assert run(["uncertainty", str(problem), "-o", str(picture)]) == 0
+    assert capsys.readouterr().out.endswith(f"\nwritten: {picture}\n")
+    assert run(["uncertainty", str(problem), "-o", str(picture), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == f"written: {picture}\n"
+    found = json.loads(printed.out)
     assert found["gain_error"] > 0.0 and len(found["ranking"]) == 2
     problem.write_text(PROBLEM, encoding="utf-8")
     assert run(["uncertainty", str(problem)]) == 2

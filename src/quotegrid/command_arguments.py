@@ -1,6 +1,7 @@
 """What commands have in common: exit codes, arguments and options, numbers on the line, the progress bar."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,6 +63,12 @@ def named_numbers(words: Sequence[str], option: str, form: str) -> dict[str, flo
 def print_json(entry: object) -> None:
     """One JSON object on one line."""
     print(json.dumps(entry, allow_nan=False))
+
+
+def say_written(path: Path | None, as_json: bool = False) -> None:
+    """One line that names the file written, if one was; on stderr where stdout is one JSON object."""
+    if path is not None:
+        print(f"written: {path}", file=sys.stderr if as_json else sys.stdout)
 
 
 @contextmanager

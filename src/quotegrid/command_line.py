@@ -28,6 +28,7 @@ from quotegrid.command_arguments import (
     TableFile,
     picture_file,
     progress_bar,
+    say_written,
 )
 from quotegrid.complaints import AnswerIsNo, complain, explain
 from quotegrid.handover_commands import diff, document, export
@@ -158,6 +159,7 @@ def show(
         from quotegrid.analysis.figures import policy_figure
 
         policy_figure(found).savefig(plot)
+    say_written(plot)
     return DONE
 
 
@@ -274,7 +276,9 @@ def calibrate(
         if plot is not None:
             found.figure().savefig(plot)
     print(found.summary())
-    print(f"\nwritten: {output}; next: quotegrid solve {output} -o {output.with_suffix('.safetensors')}")
+    print()
+    say_written(plot)
+    print(f"written: {output}; next: quotegrid solve {output} -o {output.with_suffix('.safetensors')}")
     return DONE
 
 
@@ -295,6 +299,7 @@ def example(
     else:
         with open(output, "x", encoding="utf-8") as file:
             file.write(example_text(name))
+        say_written(output)
     return DONE
 
 

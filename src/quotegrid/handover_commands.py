@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from quotegrid.command_arguments import DONE, NO, AsJson, PictureOutput, TableFile, print_json
+from quotegrid.command_arguments import DONE, NO, AsJson, PictureOutput, TableFile, print_json, say_written
 
 
 def diff(
@@ -38,6 +38,7 @@ def diff(
         from quotegrid.difference_report import difference_report
 
         Console().print(difference_report(found, verified))
+    say_written(output, as_json)
     if max_quote_change is None or found.largest_quote_change <= max_quote_change:
         return DONE
     if not as_json:
@@ -67,6 +68,7 @@ def document(
         return DONE
     text = html_page(found) if output.suffix == ".html" else markdown(found)
     write_atomically(output, [text.encode()])
+    say_written(output)
     return DONE
 
 

@@ -19,6 +19,7 @@ from quotegrid.command_arguments import (
     numerals,
     print_json,
     progress_bar,
+    say_written,
 )
 from quotegrid.complaints import AnswerIsNo
 
@@ -78,10 +79,12 @@ def audit(
             found.figure().savefig(output)
     if as_json:
         print_json(found.to_json())
+        say_written(output, as_json)
         return DONE
     from quotegrid.evaluation_report import audit_report
 
     Console().print(audit_report(found))
+    say_written(output)
     return DONE
 
 
@@ -123,10 +126,12 @@ def choose(
             "reached": found.reached,
         }
         print_json({**entry, "evaluation": found.evaluation.to_json()})
+        say_written(output, as_json)
         return DONE
     from quotegrid.evaluation_report import choice_report
 
     Console().print(choice_report(found))
+    say_written(output)
     return DONE
 
 
@@ -153,9 +158,11 @@ def sensitivities(
 
     if as_json:
         print_json(to_json(found))
+        say_written(output, as_json)
         return DONE
     lots = None if inventory is None else numerals(inventory, "--inventory")
     Console().print(sensitivities_report(found, state_of(found, file.problem, lots)))
+    say_written(output)
     return DONE
 
 
@@ -177,8 +184,10 @@ def uncertainty(problem: ProblemPath, output: PictureOutput = None, as_json: AsJ
 
     if as_json:
         print_json(to_json(found))
+        say_written(output, as_json)
         return DONE
     Console().print(uncertainty_report(found))
+    say_written(output)
     return DONE
 
 
