@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from quotegrid.command_line import BAD_INPUT, DONE, NO, run
-from quotegrid.models.problem_file import read_problem_file
+from quotegrid.models.problem_file import dumps, read_problem_file
 from quotegrid.solver import solve
 from quotegrid.table_files import write_table
 from quotegrid.tables.policy_table import PolicyTable
@@ -25,7 +25,7 @@ max = 6
 volatility = 0.5
 [preferences]
 kind = "mean-variance"
-running_penalty = 0.01
+running_penalty = 0.01  # φ, USD per unit²
 [[flow]]
 name = "book"
 side = "both"
@@ -110,8 +110,20 @@ def test_choose_writes_the_problem_it_found(problem: Path, tmp_path: Path, capsy
     found = json.loads(capsys.readouterr().out)
     preferences = read_problem_file(chosen).problem.preferences
     assert found["value"] == pytest.approx(preferences.running_penalty, rel=1e-9)  # type: ignore[union-attr]
+    text = chosen.read_text(encoding="utf-8")
+    number, was = f"{preferences.running_penalty!r}", "# φ, USD per unit²; chosen for tail = 0.05, was 0.01"  # type: ignore[union-attr]
+    assert text == PROBLEM.replace("0.01  # φ, USD per unit²", f"{number}  {was}")
     assert run([*wish, "--value", "0.9"]) == NO
     assert "no parameter gives tail = 0.9" in capsys.readouterr().err
+
+
+def test_choose_writes_one_side_of_both_into_a_canonical_file(problem: Path, tmp_path: Path) -> None:
+    chosen = tmp_path / "chosen.toml"
+    wish = ["choose", str(problem), "--target", "pnl", "--value", "0.3"]
+    assert run([*wish, "--parameter", "flow.book/bid.intensity.A", "-o", str(chosen)]) == DONE
+    flows = read_problem_file(chosen).problem.assets[0].flow
+    assert [flow.side for flow in flows] == ["bid", "ask"] and flows[0].intensity != flows[1].intensity
+    assert chosen.read_text(encoding="utf-8") == dumps(read_problem_file(chosen))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ Each computes with JAX under a progress bar, then prints a screen or one JSON ob
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -97,7 +97,7 @@ def choose(
         str | None, typer.Option(help="Path of the number to choose; else the preferences' own.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the problem file with it.")
+        Path | None, typer.Option("--output", "-o", help="Write the problem file with it, comments kept.")
     ] = None,
     as_json: AsJson = False,
 ) -> int:
@@ -106,9 +106,10 @@ def choose(
 
     with jax_at_work(f"searching with {problem.name}"):
         from quotegrid.analysis.preference_choice import InfeasibleTarget, choose_preference
-        from quotegrid.models.problem_file import ProblemFile, read_problem_file, write_problem_file
+        from quotegrid.models.problem_file import read_problem_file
 
         file = read_problem_file(problem)
+        text = problem.read_text(encoding="utf-8")
         try:
             found = choose_preference(
                 file.problem, target=target, value=value, parameter=parameter, beyond=beyond
@@ -116,8 +117,9 @@ def choose(
         except InfeasibleTarget as error:
             raise AnswerIsNo(f"{problem}: {error}") from error
         if output is not None:
-            chosen = ProblemFile(problem=found.problem, table=file.table, numerics=file.numerics)
-            write_problem_file(output, chosen)
+            from quotegrid.tables.atomic_file import write_atomically
+
+            write_atomically(output, [chosen_text(text, file, found).encode()])
     if as_json:
         entry = {
             "parameter": found.parameter,
@@ -133,6 +135,18 @@ def choose(
     Console().print(choice_report(found))
     say_written(output)
     return DONE
+
+
+def chosen_text(text: str, file: Any, found: Any) -> str:
+    """The problem file with the number that was found: as it was written, if its text can hold it."""
+    from quotegrid.models.edited_toml import with_number
+    from quotegrid.models.paths import read
+    from quotegrid.models.problem_file import dumps, parse_problem
+
+    wanted = dumps(file.model_copy(update={"problem": found.problem}))
+    remark = f"chosen for {found.target} = {found.wanted:g}, was {read(file.problem, found.parameter):.6g}"
+    edited = with_number(text, found.parameter, found.value, remark)
+    return wanted if edited is None or dumps(parse_problem(edited)) != wanted else edited
 
 
 def sensitivities(
