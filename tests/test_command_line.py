@@ -209,6 +209,16 @@ def test_quote_at_a_time(tmp_path: Path, table_by_hand, capsys) -> None:
         (["quote", "none.safetensors", "--inventory", "3"], "none.safetensors: No such file or directory."),
         (["show", "none.csv"], "not in '.csv'"),
         (
+            ["show", "eth.toml"],
+            "eth.toml: a problem file, not a table; name the table that was solved from it, or make one: "
+            "`quotegrid solve eth.toml -o eth.safetensors`.",
+        ),
+        (
+            ["uncertainty", "TABLE"],
+            "table.safetensors: a table, not a problem; name the problem file (.toml) that it was solved "
+            "from.",
+        ),
+        (
             ["show", "TABLE", "--plot", "quotes.xyz"],
             "quotes.xyz: a picture's file ends in .png, .svg or .pdf",
         ),

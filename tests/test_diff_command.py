@@ -78,7 +78,10 @@ def test_tables_of_two_markets(tmp_path: Path, table_by_hand, capsys) -> None:
     )
     assert run(["diff", *names]) == BAD_INPUT
     said = capsys.readouterr().err
-    assert said == "quotegrid: the two tables cannot be compared: symbols changed from XYZ to ABC\n"
+    assert said == (
+        f"quotegrid: {names[0]}, {names[1]}: the two tables cannot be compared: symbols changed from XYZ to "
+        "ABC; give two tables of one market, with the same units, flows and axes\n"
+    )
 
 
 def test_tables_of_all_shapes_are_compared() -> None:

@@ -20,10 +20,15 @@ def diff(
 ) -> int:
     """What changed between two tables: parameters, where quotes moved most, value, and what verify says."""
     from quotegrid.table_files import read_table
-    from quotegrid.tables.documents.difference import compare
+    from quotegrid.tables.documents.difference import NotComparableError, compare
     from quotegrid.tables.verifier import verify_table
 
-    found = compare(read_table(old), read_table(new))
+    try:
+        found = compare(read_table(old), read_table(new))
+    except NotComparableError as error:
+        raise NotComparableError(
+            f"{old}, {new}: {error}; give two tables of one market, with the same units, flows and axes"
+        ) from error
     verified = verify_table(found.old, str(old)), verify_table(found.new, str(new))
     if output is not None:
         from quotegrid.analysis.difference_figure import difference_figure
