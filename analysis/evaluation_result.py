@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from quotegrid.analysis.quotes import SECONDS_IN, money_unit
+from quotegrid.analysis.quotes import SECONDS_IN
 from quotegrid.models.problem import Problem
 from quotegrid.solver.discretise import inventory_lattices
+from quotegrid.tables.money import money_unit
 
 NOTHING = 1e-9  # of the optimum: a smaller regret is none
 _ORDER = ("spread", "fees", "adverse", "drift", "carry", "liquidation")  # of the parts of the P&L

@@ -10,9 +10,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from quotegrid.analysis.quotes import money_unit
 from quotegrid.analysis.sensitivities import Sensitivities, moves_of
 from quotegrid.models.problem import Problem
+from quotegrid.tables.money import money_unit
 
 MOST_ROWS = 16
 PER_CENT = 0.01

@@ -8,8 +8,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from quotegrid.analysis.quotes import inventory_unit, money_unit, quote_pairs, reference
+from quotegrid.analysis.quotes import inventory_unit, quote_pairs, reference
 from quotegrid.analysis.uncertain_quotes import TWO_SIDED_95, UncertainQuotes
+from quotegrid.tables.money import money_unit
 from quotegrid.tables.policy_table import PolicyTable
 
 ROWS_SHOWN = 9
