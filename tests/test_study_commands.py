@@ -62,7 +62,8 @@ def test_sensitivities(problem: Path, tmp_path: Path, capsys: pytest.CaptureFixt
 def test_uncertainty(problem: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["uncertainty", str(problem)]) == 0
     shown = capsys.readouterr().out
-    assert "What to measure better" in shown and "±" in shown
+    assert "What to measure better: the part of the variance that goes if it is known exactly\n" in shown
+    assert "Distances from the mid (USD), ± 1.96 standard errors\n" in shown
     picture = problem.with_suffix(".svg")
     assert run(["uncertainty", str(problem), "-o", str(picture)]) == 0
     assert capsys.readouterr().out.endswith(f"\nwritten: {picture}\n")

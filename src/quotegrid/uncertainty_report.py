@@ -10,6 +10,7 @@ from rich.text import Text
 
 from quotegrid.analysis.quotes import inventory_unit, quote_pairs, reference
 from quotegrid.analysis.uncertain_quotes import TWO_SIDED_95, UncertainQuotes
+from quotegrid.calibration.error_text import with_error
 from quotegrid.tables.money import money_unit
 from quotegrid.tables.policy_table import PolicyTable
 
@@ -25,13 +26,10 @@ def uncertainty_report(found: UncertainQuotes) -> RenderableType:
     parts: list[RenderableType] = [
         Text(f"{table.symbols[0]}: what errors of the parameters do{when}", style="bold")
     ]
-    shown = Table(
-        title=f"Distances from the {reference(table)} ({table.price_unit}), ± 1.96 standard errors",
-        title_justify="left",
-        title_style="",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
+    parts.append("")
+    title = f"Distances from the {reference(table)} ({table.price_unit}), ± 1.96 standard errors"
+    parts.append(Text(title))
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     shown.add_column(f"inventory\n({inventory_unit(table)})", justify="right")
     for word in ("bid offset", "ask offset"):
         shown.add_column(word, justify="right")
@@ -48,18 +46,12 @@ def uncertainty_report(found: UncertainQuotes) -> RenderableType:
     if found.gain_error is not None and found.solution.gain is not None:
         gain = _with_error(found.solution.gain, TWO_SIDED_95 * found.gain_error)
         parts.append(Text(f"gain {gain} {money} per {table.time_unit}"))
-    parts += ["", _sources(found)]
-    return Group(*parts)
+    parts += ["", Text("What to measure better: the part of the variance that goes if it is known exactly")]
+    return Group(*parts, _sources(found))
 
 
 def _sources(found: UncertainQuotes) -> Table:
-    shown = Table(
-        title="What to measure better: the part of the variance that would go if it were known exactly",
-        title_justify="left",
-        title_style="",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     shown.add_column("parameter")
     shown.add_column("of the quotes", justify="right")
     if found.gain_error is not None:
@@ -97,7 +89,4 @@ def _with_error(number: float, error: float) -> str:
     """A number to the digits that its error leaves meaningful."""
     if not np.isfinite(number):
         return "off"
-    if error <= 0.0:
-        return f"{number:.4g}"
-    decimals = max(0, 1 - int(np.floor(np.log10(error))))
-    return f"{number:.{decimals}f} ± {error:.{decimals}f}"
+    return f"{number:.4g}" if error <= 0.0 else with_error(number, error)
