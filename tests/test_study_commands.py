@@ -1,6 +1,7 @@
 """The commands that say how quotes move: sensitivities, uncertainty, and what quote makes of them."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,7 +64,9 @@ def test_uncertainty(problem: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["uncertainty", str(problem)]) == 0
     shown = capsys.readouterr().out
     assert "What to measure better: the part of the variance that goes if it is known exactly\n" in shown
-    assert "Distances from the mid (USD), ± 1.96 standard errors\n" in shown
+    assert "Distances from the mid (USD), with 95 % bands\n" in shown
+    assert re.search(r" 0\.\d+ \(0\.\d+ to 0\.\d+\) ", shown)
+    assert re.search(r"gain 0\.\d+ ± 0\.\d+ USD per s \(95 %\)\n", shown)
     picture = problem.with_suffix(".svg")
     assert run(["uncertainty", str(problem), "-o", str(picture)]) == 0
     assert capsys.readouterr().out.endswith(f"\nwritten: {picture}\n")
@@ -72,6 +75,8 @@ def test_uncertainty(problem: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert printed.err == f"written: {picture}\n"
     found = json.loads(printed.out)
     assert found["gain_error"] > 0.0 and len(found["ranking"]) == 2
+    low, high = found["band"]["book/bid"]
+    assert low[-1] is high[-1] is None and low[0] < found["offset"]["book/bid"][0] < high[0]
     problem.write_text(PROBLEM, encoding="utf-8")
     assert run(["uncertainty", str(problem)]) == 2
     assert "does not say how well its parameters are known" in capsys.readouterr().err
