@@ -64,6 +64,8 @@ def test_evaluate_shows_money_and_risk(table: Path, problem: Path, capsys: pytes
         "regret",
         "half-life",
         "fills",
+        "mean 0, standard deviation ",
+        "from the lowest inventory ",
     ):
         assert words in screen
     assert max(map(len, screen.splitlines())) <= 80 and len(screen.splitlines()) <= 40
@@ -71,6 +73,29 @@ def test_evaluate_shows_money_and_risk(table: Path, problem: Path, capsys: pytes
     found = json.loads(capsys.readouterr().out)
     assert found["per"] == "s" and found["start"] == [2.0] and abs(found["regret"]) < 1e-12
     assert sum(found["parts"].values()) == pytest.approx(found["pnl"])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["sensitivities"], ["uncertainty"], ["audit"], ["choose", "--target", "pnl", "--value", "1"]],
+    ids=lambda command: command[0],
+)
+def test_a_problem_without_a_solution_is_named_with_the_reason(problem: Path, capsys, command) -> None:
+    one_sided = PROBLEM.replace('"both"', '"bid"').replace(
+        "volatility = 0.5", "volatility = 0.5\ndrift = 0.0"
+    )
+    known = '\n[uncertainty]\nparameters = ["price.volatility"]\nstandard_error = [0.02]\n'
+    problem.write_text(one_sided + known, encoding="utf-8")
+    assert run([command[0], str(problem), *command[1:]]) == (BAD_INPUT if command[0] == "choose" else NO)
+    said = capsys.readouterr().err
+    assert said.startswith(f"quotegrid: {problem}: ") and "not communicating: The target inventory" in said
+
+
+def test_errors_of_a_study_name_the_problem_file(problem: Path, capsys) -> None:
+    assert run(["choose", str(problem), "--target", "half_live", "--value", "1"]) == BAD_INPUT
+    assert capsys.readouterr().err.startswith(f"quotegrid: {problem}: target: no measure 'half_live'")
+    assert run(["uncertainty", str(problem)]) == BAD_INPUT
+    assert capsys.readouterr().err.startswith(f"quotegrid: {problem}: uncertainty: this problem does not say")
 
 
 def test_evaluate_refuses_a_table_of_other_limits(table: Path, problem: Path, capsys) -> None:

@@ -45,7 +45,7 @@ def test_screen_picture_and_exit_code(
         "have the same parameters",
         "9 states that both tables know",
         "inventory 2 lots",
-        "0.25 USD per s = 900 USD per h → ",
+        "from 0.25 to 0.25 USD per s = 900 USD per h",
         "problem hash failed: ",
     ):
         assert words in screen

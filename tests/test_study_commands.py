@@ -60,6 +60,17 @@ def test_sensitivities(problem: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "5 lots is not on the lattice from -4 to 4 lots" in capsys.readouterr().err
 
 
+def test_paths_stay_whole_in_80_columns(
+    checkout: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quotegrid.compiler_cache.set_up_jax", lambda: None)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["sensitivities", str(checkout / "examples" / "eth-perpetual.toml")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("flow.book/bid.intensity.offset " in line for line in lines) == 2
+    assert max(map(len, lines)) <= 80
+
+
 def test_uncertainty(problem: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["uncertainty", str(problem)]) == 0
     shown = capsys.readouterr().out

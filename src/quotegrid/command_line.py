@@ -72,9 +72,7 @@ class Form(StrEnum):
 
 @app.command()
 def solve(
-    problem: Annotated[
-        list[Path], typer.Argument(metavar="PROBLEM.toml…", help="One problem file, or many.")
-    ],
+    problem: Annotated[list[Path], typer.Argument(metavar="PROBLEM.toml", help="One problem file, or many.")],
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help="The table: .safetensors or .nc; else a folder, for many."),
@@ -199,7 +197,7 @@ def calibrate(
     data: Annotated[
         list[Path],
         typer.Argument(
-            metavar="DATA…",
+            metavar="DATA",
             help="One market: CSV quotes and trades, LOBSTER pairs, Binance captures, hftbacktest .npz.",
         ),
     ],
@@ -284,7 +282,9 @@ def calibrate(
 
 @app.command()
 def example(
-    name: Annotated[str | None, typer.Argument(help="Without a name, the examples are listed.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Without a name, the examples are listed.")
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write it to a new file.")] = None,
 ) -> int:
     """List the shipped problem files, or print or write one."""

@@ -74,8 +74,8 @@ def _facts(
     move = found.value
     yield "value", f"moved most at {move.where}: from {move.before:.6g} to {move.after:.6g} {money}"
     if found.old.gain is not None and found.new.gain is not None:
-        gains = (per_time(gain, money, found.new.time_unit) for gain in (found.old.gain, found.new.gain))
-        yield "gain", " → ".join(gains)
+        before, after = found.old.gain, found.new.gain
+        yield "gain", f"from {before:.6g} to {per_time(after, money, found.new.time_unit)}"
     for name, checks in zip(("old", "new"), verified, strict=True):
         if checks.passed:
             yield f"verify, {name}", f"all {len(checks.checks)} checks passed or do not apply"

@@ -12,7 +12,9 @@ from quotegrid.validity_arguments import Box, Life, PriceBox, Start, named_spans
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where quoters follow tables.")]
 UNSIGNED = "it is not signed, as generation {} was: quoters that ask for signatures do not take it"
-Unsigned = Annotated[bool, typer.Option("--unsigned", help="Even if it is not signed and the live one is.")]
+Unsigned = Annotated[
+    bool, typer.Option("--unsigned", help="Even if the table is not signed and the live one is.")
+]
 Wait = Annotated[float, typer.Option(help="Seconds to wait for another publisher.", min=0.0)]
 
 

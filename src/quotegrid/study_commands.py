@@ -33,7 +33,7 @@ def evaluate(
     """What a table's quotes earn, risk and lose against the optimum, under any problem of its flows."""
     from rich.console import Console
 
-    with jax_at_work(f"evaluating {table.name}"):
+    with jax_at_work(f"evaluating {table.name}", problem):
         from quotegrid.analysis.evaluation import evaluate as evaluate_policy
         from quotegrid.models.problem_file import read_problem_file
         from quotegrid.table_files import read_table
@@ -57,17 +57,19 @@ def audit(
         list[Path] | None, typer.Option(help="Tables of one's own to compare as well.", metavar="TABLE")
     ] = None,
     session: Annotated[
-        float | None, typer.Option(help="What Avellaneda-Stoikov takes for the time to the end.")
+        float | None,
+        typer.Option(help="What Avellaneda-Stoikov takes for the time to the end, in the problem's time."),
     ] = None,
     delay: Annotated[
-        float | None, typer.Option(help="Also quotes that see the inventory so late on average.")
+        float | None,
+        typer.Option(help="Also quotes that see the inventory so late on average, in the problem's time."),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
     """How far textbook formulas and rounded tables are from the optimum, in money."""
     from rich.console import Console
 
-    with jax_at_work(f"auditing {problem.name}"):
+    with jax_at_work(f"auditing {problem.name}", problem):
         from quotegrid.analysis.audit import audit as audit_problem
         from quotegrid.models.problem_file import read_problem_file
         from quotegrid.table_files import read_table
@@ -104,7 +106,7 @@ def choose(
     """Find the risk aversion or penalty whose optimum has this inventory or P&L."""
     from rich.console import Console
 
-    with jax_at_work(f"searching with {problem.name}"):
+    with jax_at_work(f"searching with {problem.name}", problem):
         from quotegrid.analysis.preference_choice import InfeasibleTarget, choose_preference
         from quotegrid.models.problem_file import read_problem_file
 
@@ -158,7 +160,7 @@ def sensitivities(
     """How quotes, value and gain move with every number of a problem."""
     from rich.console import Console
 
-    with jax_at_work(f"differentiating {problem.name}"):
+    with jax_at_work(f"differentiating {problem.name}", problem):
         from quotegrid.analysis.sensitivities import sensitivities as differentiate
         from quotegrid.models.problem_file import read_problem_file
 
@@ -184,7 +186,7 @@ def uncertainty(problem: ProblemPath, output: PictureOutput = None, as_json: AsJ
     """What the errors of the parameters do to quotes and gain, and which to measure better."""
     from rich.console import Console
 
-    with jax_at_work(f"differentiating {problem.name}"):
+    with jax_at_work(f"differentiating {problem.name}", problem):
         from quotegrid.analysis.uncertain_quotes import uncertain_quotes
         from quotegrid.models.problem_file import read_problem_file
 
@@ -206,10 +208,18 @@ def uncertainty(problem: ProblemPath, output: PictureOutput = None, as_json: AsJ
 
 
 @contextmanager
-def jax_at_work(title: str) -> Iterator[None]:
-    """JAX set up for the command line, and a bar while it works."""
+def jax_at_work(title: str, problem: Path) -> Iterator[None]:
+    """JAX set up for the command line, and a bar while it works; errors name the problem file."""
     from quotegrid.compiler_cache import set_up_jax
 
     with progress_bar(title):
         set_up_jax()
-        yield
+        from quotegrid.models.faults import ProblemError
+        from quotegrid.solver.status import SolveError
+
+        try:
+            yield
+        except SolveError as error:
+            raise AnswerIsNo(f"{problem}: {error}") from error
+        except ProblemError as error:
+            raise ProblemError(error.faults, error.source or str(problem)) from error
