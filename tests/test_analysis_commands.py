@@ -81,9 +81,7 @@ def test_evaluate_shows_money_and_risk(table: Path, problem: Path, capsys: pytes
     ids=lambda command: command[0],
 )
 def test_a_problem_without_a_solution_is_named_with_the_reason(problem: Path, capsys, command) -> None:
-    one_sided = PROBLEM.replace('"both"', '"bid"').replace(
-        "volatility = 0.5", "volatility = 0.5\ndrift = 0.0"
-    )
+    one_sided = PROBLEM.replace('"both"', '"bid"')
     known = '\n[uncertainty]\nparameters = ["price.volatility"]\nstandard_error = [0.02]\n'
     problem.write_text(one_sided + known, encoding="utf-8")
     assert run([command[0], str(problem), *command[1:]]) == (BAD_INPUT if command[0] == "choose" else NO)
