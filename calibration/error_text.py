@@ -1,7 +1,11 @@
 """A number with its standard error in words: both to the digits that the error leaves meaningful.
 
-with_error(29.04, 0.953)     29.04 ± 0.95          with_error(102.0, 214.0)        102 ± 214
-with_error(2.1e-6, 4e-7)     (2.1 ± 0.4)e-06       with_error(0.5, nan)            0.5 ± unknown
+    with_error(29.04, 0.953)        29.04 ± 0.95
+    with_error(102.0, 214.0)        102 ± 214
+    with_error(2.1e-6, 4e-7, 1)     (2.1 ± 0.4)e-06
+    with_error(0.5, nan)            0.5 ± unknown
+
+So the eye sees at once which digits of an estimate to believe.
 """
 
 import math

@@ -140,10 +140,12 @@ def test_choose_writes_the_problem_it_found(problem: Path, tmp_path: Path, capsy
     assert "no parameter gives tail = 0.9" in capsys.readouterr().err
 
 
-def test_choose_writes_one_side_of_both_into_a_canonical_file(problem: Path, tmp_path: Path) -> None:
+def test_choose_writes_one_side_of_both_into_a_canonical_file(problem: Path, tmp_path: Path, capsys) -> None:
     chosen = tmp_path / "chosen.toml"
     wish = ["choose", str(problem), "--target", "pnl", "--value", "0.3"]
     assert run([*wish, "--parameter", "flow.book/bid.intensity.A", "-o", str(chosen)]) == DONE
+    said = f"written: {chosen}; without the comments of {problem}, whose blocks are other ones now\n"
+    assert capsys.readouterr().out.endswith(said)
     flows = read_problem_file(chosen).problem.assets[0].flow
     assert [flow.side for flow in flows] == ["bid", "ask"] and flows[0].intensity != flows[1].intensity
     assert chosen.read_text(encoding="utf-8") == dumps(read_problem_file(chosen))

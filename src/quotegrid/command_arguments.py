@@ -65,10 +65,10 @@ def print_json(entry: object) -> None:
     print(json.dumps(entry, allow_nan=False))
 
 
-def say_written(path: Path | None, as_json: bool = False) -> None:
+def say_written(path: Path | None, as_json: bool = False, note: str = "") -> None:
     """One line that names the file written, if one was; on stderr where stdout is one JSON object."""
     if path is not None:
-        print(f"written: {path}", file=sys.stderr if as_json else sys.stdout)
+        print(f"written: {path}{note}", file=sys.stderr if as_json else sys.stdout)
 
 
 @contextmanager

@@ -110,7 +110,7 @@ def choose(
         from quotegrid.analysis.preference_choice import InfeasibleTarget, choose_preference
         from quotegrid.models.problem_file import read_problem_file
 
-        file = read_problem_file(problem)
+        file, note = read_problem_file(problem), ""
         text = problem.read_text(encoding="utf-8")
         try:
             found = choose_preference(
@@ -121,7 +121,9 @@ def choose(
         if output is not None:
             from quotegrid.tables.atomic_file import write_atomically
 
-            write_atomically(output, [chosen_text(text, file, found).encode()])
+            written, kept = chosen_text(text, file, found)
+            note = "" if kept else f"; without the comments of {problem}, whose blocks are other ones now"
+            write_atomically(output, [written.encode()])
     if as_json:
         entry = {
             "parameter": found.parameter,
@@ -130,17 +132,20 @@ def choose(
             "reached": found.reached,
         }
         print_json({**entry, "evaluation": found.evaluation.to_json()})
-        say_written(output, as_json)
+        say_written(output, as_json, note)
         return DONE
     from quotegrid.evaluation_report import choice_report
 
     Console().print(choice_report(found))
-    say_written(output)
+    say_written(output, as_json, note)
     return DONE
 
 
-def chosen_text(text: str, file: Any, found: Any) -> str:
-    """The problem file with the number that was found: as it was written, if its text can hold it."""
+def chosen_text(text: str, file: Any, found: Any) -> tuple[str, bool]:
+    """The problem file with the number that was found, and whether all else is as it was written.
+
+    It is not where a block for both sides had to be split: then the text is the canonical one.
+    """
     from quotegrid.models.edited_toml import with_number
     from quotegrid.models.paths import read
     from quotegrid.models.problem_file import dumps, parse_problem
@@ -148,7 +153,9 @@ def chosen_text(text: str, file: Any, found: Any) -> str:
     wanted = dumps(file.model_copy(update={"problem": found.problem}))
     remark = f"chosen for {found.target} = {found.wanted:g}, was {read(file.problem, found.parameter):.6g}"
     edited = with_number(text, found.parameter, found.value, remark)
-    return wanted if edited is None or dumps(parse_problem(edited)) != wanted else edited
+    if edited is None or dumps(parse_problem(edited)) != wanted:
+        return wanted, False
+    return edited, True
 
 
 def sensitivities(

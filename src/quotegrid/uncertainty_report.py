@@ -16,6 +16,7 @@ from quotegrid.tables.money import money_unit
 from quotegrid.tables.policy_table import PolicyTable
 
 ROWS_SHOWN = 9
+HELD = 1e-9  # of a quote: a narrower band is none
 
 
 def uncertainty_report(found: UncertainQuotes) -> RenderableType:
@@ -95,7 +96,7 @@ def _with_band(number: float, low: float, high: float) -> str:
     """A quote and the ends of its band, to the digits that the band leaves meaningful."""
     if math.isnan(number):
         return "off"
-    if low == high:
+    if high - low <= HELD * abs(number):
         return f"{number:.4g} (held)"
     decimals = max(0, 1 - math.floor(math.log10((high - low) / 2.0)))
     return f"{number:.{decimals}f} ({low:.{decimals}f} to {high:.{decimals}f})"
