@@ -227,13 +227,35 @@ def test_quote_at_a_time(tmp_path: Path, table_by_hand, capsys) -> None:
         (["example", "glft"], "No shipped example is called 'glft'. Did you mean 'glft-2013'?"),
     ],
 )
-def test_bad_input_is_one_paragraph(arguments: list[str], message: str, table_file: Path, capsys) -> None:
+def test_bad_input_is_one_paragraph(
+    arguments: list[str], message: str, table_file: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.setattr("quotegrid.compiler_cache.set_up_jax", lambda: None)  # pytest has its own cache
     assert run([str(table_file) if word == "TABLE" else word for word in arguments]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
     assert message in shown.err
     assert shown.err.startswith("quotegrid: ")
     assert shown.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["solve", "p.toml", "-o", "no/t.nc"],
+        ["show", "t.nc", "--plot", "no/t.png"],
+        ["audit", "p.toml", "-o", "no/t.png"],
+        ["choose", "p.toml", "--target", "pnl", "--value", "1", "-o", "no/t.toml"],
+        ["document", "t.nc", "-o", "no/t.md"],
+        ["export", "t.nc", "-o", "no/t.csv"],
+        ["calibrate", "d.csv", "-o", "no/t.toml"],
+        ["example", "glft-2013", "-o", "no/t.toml"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_folder_that_is_not_there_is_noticed_before_any_work(words: list[str], capsys) -> None:
+    assert run(words) == 2
+    assert "there is no folder no; make it first. `quotegrid" in capsys.readouterr().err
 
 
 def test_a_bug_is_not_called_bad_input(table_file: Path, capsys, monkeypatch) -> None:

@@ -12,11 +12,18 @@ import typer
 DONE, NO, BAD_INPUT = 0, 1, 2
 
 
+def file_to_write(path: Path | None) -> Path | None:
+    """Refuse a file in a folder that is not there, before any work is done."""
+    if path is not None and not path.parent.is_dir():
+        raise typer.BadParameter(f"{path}: there is no folder {path.parent}; make it first")
+    return path
+
+
 def picture_file(path: Path | None) -> Path | None:
-    """Refuse a picture's file that names no format, before any work is done."""
+    """Refuse a picture's file that names no format or no folder, before any work is done."""
     if path is not None and path.suffix not in (".png", ".svg", ".pdf"):
         raise typer.BadParameter(f"{path}: a picture's file ends in .png, .svg or .pdf")
-    return path
+    return file_to_write(path)
 
 
 TableFile = Annotated[Path, typer.Argument(metavar="TABLE", help="A table: .safetensors or .nc.")]

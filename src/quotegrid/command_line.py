@@ -26,6 +26,7 @@ from quotegrid.command_arguments import (
     DONE,
     NO,
     TableFile,
+    file_to_write,
     picture_file,
     progress_bar,
     say_written,
@@ -100,6 +101,7 @@ def solve(
             f"{output} is neither a table (.safetensors or .nc) nor a folder that is there; "
             "name a table, or make the folder first"
         )
+    file_to_write(output)
     from rich.console import Console
 
     from quotegrid.compiler_cache import set_up_jax
@@ -201,7 +203,9 @@ def calibrate(
             help="One market: CSV quotes and trades, LOBSTER pairs, Binance captures, hftbacktest .npz.",
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The problem file to write.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", callback=file_to_write, help="The problem file to write.")
+    ],
     plot: Annotated[
         Path | None, typer.Option(callback=picture_file, help="Also draw the fit: .png, .svg or .pdf.")
     ] = None,
@@ -285,7 +289,9 @@ def example(
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="Without a name, the examples are listed.")
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write it to a new file.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", callback=file_to_write, help="Write it to a new file.")
+    ] = None,
 ) -> int:
     """List the shipped problem files, or print or write one."""
     from quotegrid.shipped_examples import example_names, example_text, example_title

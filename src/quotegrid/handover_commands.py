@@ -6,7 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from quotegrid.command_arguments import DONE, NO, AsJson, PictureOutput, TableFile, print_json, say_written
+from quotegrid.command_arguments import (
+    DONE,
+    NO,
+    AsJson,
+    PictureOutput,
+    TableFile,
+    file_to_write,
+    print_json,
+    say_written,
+)
 
 
 def diff(
@@ -55,7 +64,12 @@ def document(
     table: TableFile,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The page: .md or .html; else Markdown on the screen."),
+        typer.Option(
+            "--output",
+            "-o",
+            callback=file_to_write,
+            help="The page: .md or .html; else Markdown on the screen.",
+        ),
     ] = None,
 ) -> int:
     """Write the model-risk page of a table: purpose, assumptions, parameters, checks, limits, weaknesses."""
@@ -81,7 +95,12 @@ def export(
     table: TableFile,
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="Ends in .csv, .parquet (long form), .npz or .h (C header)."),
+        typer.Option(
+            "--output",
+            "-o",
+            callback=file_to_write,
+            help="Ends in .csv, .parquet (long form), .npz or .h (C header).",
+        ),
     ],
 ) -> int:
     """Write a table for other programs: CSV, Parquet, NumPy's .npz, or a C header."""

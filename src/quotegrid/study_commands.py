@@ -16,6 +16,7 @@ from quotegrid.command_arguments import (
     PictureOutput,
     ProblemPath,
     TableFile,
+    file_to_write,
     numerals,
     print_json,
     progress_bar,
@@ -99,7 +100,10 @@ def choose(
         str | None, typer.Option(help="Path of the number to choose; else the preferences' own.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the problem file with it, comments kept.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", callback=file_to_write, help="Write the problem file with it, comments kept."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
