@@ -3,8 +3,8 @@
     taskset -c 0 python benchmarks/one_table.py [--rounds 21] [--output FILE.md]
 
 All contestants take turns in each round, on the one processor that taskset leaves them; in its turn each runs
-twice, and the second run counts: one table after another of its kind, as in a sweep. Ratios are those within
-a round. `solve` goes from a Problem to a Solution, certificate included; its opponents go from numbers
+five times, and the last run counts: one table after another of its kind, as in a sweep. Ratios are those
+within a round. `solve` goes from a Problem to a Solution, certificate included; its opponents go from numbers
 to θ, without offsets or bounds. Their tolerances are tuned: the fastest whose error stays below what is
 asked.
 

@@ -32,14 +32,14 @@ class Contestant(NamedTuple):
 def take_turns(contestants: dict[str, Contestant], rounds: int, warm: bool = False) -> dict[str, np.ndarray]:
     """Seconds per piece of work of each contestant, [round]; every one has run once before.
 
-    `warm`: it runs twice in a turn, and the second time counts, when its data and code are in the caches.
+    `warm`: it runs five times in a turn, and the last one counts, when its data and code are in the caches.
     """
     for contestant in contestants.values():
         contestant.run()
     seconds = {name: np.zeros(rounds) for name in contestants}
     for turn in range(rounds):
         for name, contestant in contestants.items():
-            if warm:
+            for _ in range(4 if warm else 0):
                 contestant.run()
             start = time.perf_counter()
             contestant.run()
