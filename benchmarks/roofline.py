@@ -40,6 +40,7 @@ LANES = (8, 16, 32)
 OPERATIONS = 7  # of a term, for each state and lane
 ARRAYS = {"XLA": (4, 4), "C++": (5, 6)}  # that a loop touches, and 8-byte transfers for each state and lane
 TERMS = 2_000  # timed at once
+ORDERS = 64  # of the terms of one step
 NEAR, FAR = 16, 384  # kB: they fit in the first and in the second level of cache
 PASSES = 200_000
 
@@ -64,7 +65,7 @@ def xla_terms(lanes: int) -> Callable[[], Any]:
 
         def term(s: Any, buffer: Any, n: Any) -> Any:
             arriving = sum((rates[0] * s[2:], rates[1] * s[:-2]), diagonal * s[1:-1])
-            return jax.lax.dynamic_update_slice(buffer, start + shares[n - 1][None] * arriving, (1, 0))
+            return jax.lax.dynamic_update_slice(buffer, start + shares[n % ORDERS][None] * arriving, (1, 0))
 
         def two_terms(place: Any, buffers: tuple) -> tuple:
             here, there = buffers
@@ -77,7 +78,7 @@ def xla_terms(lanes: int) -> Callable[[], Any]:
     with jax.enable_x64(True):
         arguments = [
             jnp.asarray(x)
-            for x in (v, diagonal, rates, 0.3 / np.arange(1.0, TERMS + 1.0)[:, None] * np.ones(lanes))
+            for x in (v, diagonal, rates, 0.3 / np.arange(1.0, ORDERS + 1.0)[:, None] * np.ones(lanes))
         ]
 
     def timed() -> None:
