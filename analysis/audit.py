@@ -64,6 +64,9 @@ class Audit:
     solution: Solution
     rows: tuple[AuditRow, ...]
 
+    def __repr__(self) -> str:
+        return f"<Audit of {len(self.rows) - 1} policies against\n {self.best!r}>"
+
     @property
     def best(self) -> Evaluation:
         """The optimum's own evaluation."""

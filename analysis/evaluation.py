@@ -120,17 +120,17 @@ def _best_value(
     return float(value[begin]), ()
 
 
-@kernel
+@kernel()
 def _under_policy(leaves: Problem, offsets: Any) -> PolicyChain:
     return policy_chain(discretise(leaves), account(leaves), offsets)
 
 
-@kernel
+@kernel()
 def _under_late_policy(leaves: Problem, offsets: Any, mean_delay: Any) -> PolicyChain:
     return seen_late(discretise(leaves), account(leaves), offsets, mean_delay)
 
 
-_stationary_kernel = kernel(evaluate_stationary)
+_stationary_kernel = kernel()(evaluate_stationary)
 
 
 def _flows_first(offset: np.ndarray, start: int = 0) -> Any:

@@ -20,7 +20,7 @@ from quotegrid.solver.kernels import kernel
 TOLERANCE = 1e-11  # of a time step, relative to each expectation
 
 
-@kernel
+@kernel()
 def _built(leaves: Problem) -> tuple[ControlledChain, Account]:
     return discretise(leaves), account(leaves)
 

@@ -169,7 +169,7 @@ def _through_chunks(
     return march, np.concatenate(found)[:count]
 
 
-@kernel
+@kernel()
 def _backward_chunk(
     flat: Array, chain: ControlledChain, money: Account, pieces: Pieces, march: _March, limits: Array
 ) -> tuple[_March, Array]:
@@ -203,7 +203,7 @@ def _backward_chunk(
     return _march(chain, money, pieces, march, small_step, carried, scales, limits)
 
 
-@kernel
+@kernel()
 def _forward_chunk(
     chain: ControlledChain, money: Account, pieces: Pieces, march: _March, limits: Array
 ) -> tuple[_March, Array]:

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from quotegrid.analysis.quotes import SECONDS_IN, money_unit
+from quotegrid.analysis.quotes import SECONDS_IN
 from quotegrid.models.problem import Problem
 from quotegrid.solver.discretise import inventory_lattices
+from quotegrid.tables.money import money_unit
 
+NOTHING = 1e-9  # of the optimum: a smaller regret is none
 _ORDER = ("spread", "fees", "adverse", "drift", "carry", "liquidation")  # of the parts of the P&L
 
 
@@ -45,6 +47,17 @@ class Evaluation:
     error: float  # estimated numerical error of P&L and certainty equivalent, in their unit
     notes: tuple[str, ...] = ()
     _over_time: Callable[..., np.ndarray] = field(repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        amounts = {"P&L": self.pnl, "worth": self.certainty_equivalent}
+        if self.regret is not None and self.optimum is not None:
+            amounts["regret"] = 0.0 if abs(self.regret) <= NOTHING * abs(self.optimum) else self.regret
+        said = ", ".join(f"{word} {self.per_hour(amount):.4g}" for word, amount in amounts.items())
+        held = ", ".join(f"{lots:.3g}" for lots in self.inventory_deviation)
+        return (
+            f"<Evaluation of {self.policy}, {self.horizon}: {said} {self.money} per {self.per}; "
+            f"inventory ± {held} lots>"
+        )
 
     @property
     def money(self) -> str:

@@ -56,6 +56,10 @@ class Policy:
     mean_delay: float = 0.0  # time: the inventory answered to was seen so long ago on average
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        shape = " × ".join(map(str, self.offset.shape))
+        return f"<Policy {self.name!r}: {shape} offsets of {', '.join(self.labels)}>"
+
     def at(self, times: Float[np.ndarray, " t"]) -> Float[np.ndarray, "t *state flow"]:
         """The offsets at some times."""
         if self.times is None:

@@ -60,6 +60,12 @@ class PreferenceChoice:
     solves: int
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        chosen, reached = f"{self.parameter} = {self.value:.6g}", f"{self.target} = {self.reached:.6g}"
+        return (
+            f"<PreferenceChoice: {chosen} gives {reached}, after {self.solves} solves\n {self.evaluation!r}>"
+        )
+
     def to_json(self) -> dict[str, object]:
         """The choice and its evaluation as plain JSON."""
         named = {name: getattr(self, name) for name in ("parameter", "value", "target", "wanted", "reached")}
@@ -162,6 +168,7 @@ class _Trials:
         self._problem, self._path, self._measure = problem, path, measure
         self._known: dict[float, tuple[float, Problem, Evaluation]] = {}
         self.solves = 0
+        self.refusal = ""  # why the last problem without a solution has none
 
     def at(self, log_x: float) -> float:
         if log_x not in self._known:
@@ -170,7 +177,8 @@ class _Trials:
             try:
                 best = solve(problem)
                 found = evaluate(best, problem, optimum=best, name="optimum")
-            except SolveError:
+            except SolveError as error:
+                self.refusal = str(error)
                 return float("nan")
             self._known[log_x] = self._measure(found), problem, found
         return self._known[log_x][0]
@@ -188,7 +196,9 @@ def _bracket(trials: _Trials, own: float, value: float, target: str) -> tuple[fl
     centre = float(np.log(own))
     first = trials.at(centre)
     if np.isnan(first):
-        raise ProblemError([Fault("", f"the problem has no solution at its own parameter {own:g}.")])
+        raise ProblemError(
+            [Fault("", f"the problem has no solution at its own parameter {own:g}: {trials.refusal}")]
+        )
     if first == value:
         return centre, centre
     ends = {-1: (centre, first), 1: (centre, first)}

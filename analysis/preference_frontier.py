@@ -31,6 +31,12 @@ class PreferenceFrontier:
     values: tuple[float, ...]  # increasing
     evaluations: tuple[Evaluation, ...]
 
+    def __repr__(self) -> str:
+        low, high = self.values[0], self.values[-1]
+        return (
+            f"<PreferenceFrontier: {len(self.values)} optima, {self.parameter} from {low:.4g} to {high:.4g}>"
+        )
+
     @property
     def own(self) -> Evaluation:
         """The optimum's evaluation at the problem's own value."""

@@ -7,11 +7,11 @@ Offsets are in price units, positive away from the reference, NaN where a side i
 """
 
 import json
-import re
 from dataclasses import dataclass
 
 import numpy as np
 
+from quotegrid.tables.money import money_unit
 from quotegrid.tables.policy_table import PolicyTable
 
 SECONDS_IN = {
@@ -95,12 +95,6 @@ def inventory_unit(table: PolicyTable) -> str:
 def currency(table: PolicyTable) -> str:
     """The unit of values: a price unit times one unit of the asset, which is USD where prices are in USD."""
     return money_unit(table.price_unit)
-
-
-def money_unit(price_unit: str) -> str:
-    """The unit of values where prices are in `price_unit`: USD for USD, "tick × unit" for ticks."""
-    is_money = re.fullmatch(r"[A-Z]{3,5}", price_unit) is not None
-    return price_unit if is_money else f"{price_unit} × unit"
 
 
 def hourly(time_unit: str) -> tuple[str, float]:

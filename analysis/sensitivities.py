@@ -22,7 +22,6 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
-from quotegrid.analysis.quotes import money_unit
 from quotegrid.models.contract import Block
 from quotegrid.models.dimensions import dimension_of
 from quotegrid.models.faults import Fault, ProblemError, nearest
@@ -32,6 +31,7 @@ from quotegrid.solver.derivatives import Derivatives, finite_derivatives, statio
 from quotegrid.solver.solution import Solution
 from quotegrid.solver.solve import parameters as leaves_of
 from quotegrid.solver.solve import solve
+from quotegrid.tables.money import money_unit
 from quotegrid.tables.offset_bounds import offset_bounds
 from quotegrid.tables.policy_table import canonical_numbers
 from quotegrid.tables.table_sensitivity import FREE, HELD, KINKED, TableSensitivity
@@ -56,6 +56,9 @@ class Sensitivities:
     value_curvature: Float[np.ndarray, "parameter *time_and_state"] | None = None
     offset_curvature: Float[np.ndarray, "parameter *time_and_state flow"] | None = None
     gain_curvature: Float[np.ndarray, " parameter"] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Sensitivities by {len(self.parameters)} parameters, of\n {self.solution!r}>"
 
     def place(self, parameter: str) -> int:
         """The position of a path among `parameters`; ProblemError that names the nearest if it is none."""

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from quotegrid.analysis.figures import INK, STYLE
-from quotegrid.analysis.quotes import hourly, inventory_unit, money_unit, quote_pairs
+from quotegrid.analysis.quotes import hourly, inventory_unit, quote_pairs
 from quotegrid.analysis.sensitivities import Moves, Sensitivities, moves_of
+from quotegrid.tables.money import money_unit
 from quotegrid.tables.policy_table import PolicyTable
 
 CHANGE = 0.1  # of each parameter

@@ -32,6 +32,13 @@ class Shift:
     shifted: Float[np.ndarray, "inventory flow"]  # to first order
     estimate: Float[np.ndarray, "inventory flow"]  # of the shift's error; NaN where none is made
 
+    def __repr__(self) -> str:
+        changes = ", ".join(f"{path} {old:.4g} → {new:.4g}" for path, (old, new) in self.parameters.items())
+        return (
+            f"<Shift of {changes}: quotes move up to {self.largest_move:.3g} {self.table.price_unit}, "
+            f"the first order is up to {self.largest_miss:.3g} off>"
+        )
+
     @property
     def largest_move(self) -> float:
         """How far any quote moves, price."""

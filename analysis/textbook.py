@@ -133,7 +133,7 @@ def _second(values: np.ndarray, at: int) -> float:
     return float(values[at + 1] - 2.0 * values[at] + values[at - 1]) if len(values) > 2 else 0.0
 
 
-@kernel
+@kernel()
 def _greedy(leaves: Problem, thetas: Array) -> tuple[Array, Array]:
     chain = discretise(leaves)
 
@@ -144,7 +144,7 @@ def _greedy(leaves: Problem, thetas: Array) -> tuple[Array, Array]:
     return jax.lax.map(at, thetas)
 
 
-@kernel
+@kernel()
 def _read(leaves: Problem, offsets: Array) -> tuple[ControlledChain, dict[str, Any]]:
     """The chain, and for each flow in the problem's order its numbers at the target."""
     chain = discretise(leaves)

@@ -36,6 +36,10 @@ class TickCosts:
     solved: Float[np.ndarray, " tick"]  # the best multiples of the tick
     best: Evaluation  # without ticks
 
+    def __repr__(self) -> str:
+        ticks = ", ".join(f"{tick:g}" for tick in self.ticks)
+        return f"<TickCosts of ticks of {ticks} {self.best.price_unit}, against\n {self.best!r}>"
+
     def figure(self) -> Figure:
         """Losses over the size of the tick, on logarithmic scales."""
         return tick_costs_figure(self)

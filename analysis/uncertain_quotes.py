@@ -27,6 +27,7 @@ from quotegrid.solver.many import solve_many
 from quotegrid.solver.solution import Solution
 from quotegrid.solver.status import Status
 
+_LEVEL = 1e-9  # relative: a smaller step against the order of quotes is rounding
 TWO_SIDED_95 = 1.959963984540054  # standard errors on either side of a 95 % band of a normal error
 
 
@@ -51,14 +52,32 @@ class UncertainQuotes:
     bounds: tuple[Float[np.ndarray, " flow"], Float[np.ndarray, " flow"]]  # of the offsets, price
     ranking: tuple[Source, ...]  # the most worth measuring better first, by the quotes
 
+    def __repr__(self) -> str:
+        largest = float(np.nanmax(self.offset_error, initial=0.0))
+        return (
+            f"<UncertainQuotes: standard errors of up to {largest:.3g} {self.solution.price_unit} from "
+            f"{len(self.covariance)} parameters, of\n {self.solution!r}>"
+        )
+
     def band(
         self, errors: float = TWO_SIDED_95
     ) -> tuple[Float[np.ndarray, "*time_and_state flow"], Float[np.ndarray, "*time_and_state flow"]]:
-        """The offsets so many standard errors below and above, within the bounds of their flows; 95 % unless
-        said otherwise.
+        """The offsets so many standard errors below and above; 95 % unless said otherwise.
+
+        Within the bounds of their flows, and in the order of the quotes: where bids retreat and asks approach
+        with every lot more, they do so for other parameters too. So an edge at one inventory limits those at
+        the inventories beside it, where the first order may reach further than it holds.
         """
         room, (low, high) = errors * self.offset_error, self.bounds
-        return np.maximum(self.solution.offset - room, low), np.minimum(self.solution.offset + room, high)
+        below = np.maximum(self.solution.offset - room, low)
+        above = np.minimum(self.solution.offset + room, high)
+        for place, flow in enumerate(self.solution.flows):
+            axis = flow.asset - len(self.solution.symbols)
+            upwards = flow.side == "bid"  # offsets rise with inventory; those of asks fall
+            if _rises(self.solution.offset[..., place], axis, upwards):
+                below[..., place] = _running(np.fmax, below[..., place], axis, upwards)
+                above[..., place] = _running(np.fmin, above[..., place], axis, not upwards)
+        return below, above
 
 
 def uncertain_quotes(
@@ -108,6 +127,19 @@ def _bounds(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     flows = problem.one_sided_flows()
     low = [-np.inf if flow.min_offset is None else float(flow.min_offset) for flow in flows]
     return np.array(low), np.array([np.inf if f.max_offset is None else float(f.max_offset) for f in flows])
+
+
+def _rises(offset: np.ndarray, axis: int, upwards: bool) -> bool:
+    """Whether offsets never fall along an axis, or never rise; NaN, where a flow is off, is passed over."""
+    best = _running(np.fmax, offset, axis, upwards)
+    return bool(np.all(np.isnan(offset) | (offset >= best - _LEVEL * np.abs(best))))
+
+
+def _running(extreme: np.ufunc, numbers: np.ndarray, axis: int, forwards: bool) -> np.ndarray:
+    """The extreme of each number and all before it (or behind it) along an axis; NaN stays NaN."""
+    ordered = numbers if forwards else np.flip(numbers, axis)
+    found = extreme.accumulate(ordered, axis=axis)
+    return np.where(np.isnan(numbers), np.nan, found if forwards else np.flip(found, axis))
 
 
 def covariance_of(problem: Problem) -> Float[np.ndarray, "parameter parameter"]:

@@ -7,8 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from quotegrid.analysis.figures import ASK, BID, INK, STYLE
-from quotegrid.analysis.quotes import hourly, inventory_unit, money_unit, quote_pairs, reference
+from quotegrid.analysis.quotes import hourly, inventory_unit, quote_pairs, reference
 from quotegrid.analysis.uncertain_quotes import TWO_SIDED_95, ResolvedErrors, UncertainQuotes
+from quotegrid.tables.money import money_unit
 from quotegrid.tables.policy_table import PolicyTable
 
 MOST_BARS = 8

@@ -39,6 +39,7 @@ def standing(
     ours: Mapping[str, str],
     time: str = "ms",
     targets: Mapping[str, str] | None = None,
+    warm: bool = False,
 ) -> str:
     """A table of all contestants, after they took turns.
 
@@ -49,8 +50,9 @@ def standing(
         ours: contestants with which all are compared, and what stands on top of that column.
         time: what stands on top of the times.
         targets: what was aimed at, by contestant; None: no such column.
+        warm: as in `take_turns`.
     """
-    seconds = take_turns(contestants, rounds)
+    seconds = take_turns(contestants, rounds, warm)
     header = ["contestant", time, *ours.values(), "largest error of an offset, ticks"]
     rows = []
     for name, taken in seconds.items():

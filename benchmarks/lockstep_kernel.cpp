@@ -4,6 +4,7 @@
 //     d/dτ v = M v,   M = κ diag(ℓ) + rates beside the diagonal,   e^{hP} v by Horner's rule,   P = M + c ≥ 0
 //
 // usage: called through ctypes; arrays are [group][state][8], [group][time][...][state][8].
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -28,13 +29,20 @@ static inline Lanes logarithm(Lanes x) {
   return e * all(0.6931471803691238) + (all(2.0) * s + (all(2.0) * s * series + e * all(1.9082149292705877e-10)));
 }
 
-static int order(double reach) {  // terms after which the rest is below 1e-17 of the sum, as in lockstep.py
-  double logarithmic = 0.0;
-  for (int n = 1; n < 80; ++n) {
-    logarithmic += std::log(reach) - std::log(double(n));
-    if (logarithmic <= std::log(1e-17) && n > reach) return n;
+struct Factorials {
+  double log[80];
+  Factorials() {
+    log[0] = 0.0;
+    for (int n = 1; n < 80; ++n) log[n] = log[n - 1] + std::log(double(n));
   }
-  return 80;
+};
+
+static int order(double reach, double low) {  // terms after which the rest is below 2^-54 of the sum, as in lockstep.py
+  static const Factorials factorials;
+  const double logarithm = std::log(reach), least = low - 54.0 * 0.6931471805599453;
+  int n = 1;
+  while (n < 79 && n * logarithm - factorials.log[n] > least) ++n;
+  return n;
 }
 
 extern "C" void tables(int groups, int states, int times, const Lanes* diagonal, const Lanes* up, const Lanes* down,
@@ -48,14 +56,18 @@ extern "C" void tables(int groups, int states, int times, const Lanes* diagonal,
     for (int i = 0; i < states + 2; ++i) v[i] = all(i > 0 && i <= states ? 1.0 : 0.0);
     for (int t = 0; t < times; ++t) {
       if (t > 0) {
-        Lanes most = all(0.0);
+        Lanes most = all(0.0), least = all(1e300);
         for (int i = 1; i <= states; ++i) {
           Lanes ratio = (d[i - 1] * v[i] + u[i - 1] * v[i + 1] + w[i - 1] * v[i - 1]) / v[i];
           most = ratio > most ? ratio : most;
+          least = ratio < least ? ratio : least;
         }
         double reach = 0.0;
         for (int lane = 0; lane < 8; ++lane) reach = std::fmax(reach, length * most[lane]);
-        const int steps = std::fmax(1.0, std::ceil(reach / 12.0)), terms = order(reach / steps);
+        const int steps = std::fmax(1.0, std::ceil(reach / 12.0));
+        int terms = 1;
+        for (int lane = 0; lane < 8; ++lane)
+          terms = std::max(terms, order(length / steps * most[lane], length / steps * least[lane]));
         for (int step = 0; step < steps; ++step) {
           std::memcpy(s.data(), v.data(), sizeof(Lanes) * (states + 2));
           for (int n = terms; n > 0; --n) {

@@ -69,17 +69,17 @@ class Compiled:
             packed([1.0 for _ in linears]),
             packed([np.full(2, x.markup) for x in linears], 2),
         ]
-        self.value, self.offset = (
-            aligned(self.groups, COUNT, states, 8),
-            aligned(self.groups, COUNT, 2, states, 8),
-        )
 
-    def __call__(self) -> None:
+    def __call__(self) -> tuple[np.ndarray, np.ndarray]:
+        """Values [group, time, state, lane] and offsets [group, time, side, state, lane], in new memory: the
+        tables of a sweep are kept.
+        """
         states = 2 * LIMIT + 1
-        pointers = [ctypes.c_void_p(x.ctypes.data) for x in self.arguments]
-        outputs = [ctypes.c_void_p(x.ctypes.data) for x in (self.value, self.offset)]
+        value, offset = aligned(self.groups, COUNT, states, 8), aligned(self.groups, COUNT, 2, states, 8)
+        pointers = [ctypes.c_void_p(x.ctypes.data) for x in (*self.arguments, value, offset)]
         length = ctypes.c_double(DURATION / (COUNT - 1))
-        self.run_kernel(self.groups, states, COUNT, *pointers, length, *outputs)
+        self.run_kernel(self.groups, states, COUNT, *pointers[:-2], length, *pointers[-2:])
+        return value, offset
 
 
 def main() -> None:
@@ -115,10 +115,9 @@ def main() -> None:
     }
     for name, (few, route) in routes.items():
         contestants[name] = Contestant(lambda few=few, route=route: list(map(route, linears[:few])), few)
-    compiled()
     first = {
         "lockstep": lockstep(1)[0][0].offset,
-        "C++": np.moveaxis(compiled.offset[0, ::-1, :, :, 0], 1, 2),
+        "C++": np.moveaxis(compiled()[1][0, ::-1, :, :, 0], 1, 2),
         "solve_many": solve_many(problems[:LANES], table=TABLE)[0].offset,
         "solve": solve(problems[0], table=TABLE).offset,
         **{name: linears[0].offsets(route(linears[0])) for name, (_, route) in routes.items()},

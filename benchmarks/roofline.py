@@ -59,23 +59,26 @@ def xla_terms(lanes: int) -> Callable[[], Any]:
     diagonal, rates = rng.uniform(0.0, 1.0, (STATES, lanes)), rng.uniform(0.5, 1.0, (2, 1, lanes))
 
     @jax.jit
-    def run(v: Any, diagonal: Any, rates: Any, length: Any) -> Any:
+    def run(v: Any, diagonal: Any, rates: Any, shares: Any) -> Any:
         start = v[1:-1]
 
         def term(s: Any, buffer: Any, n: Any) -> Any:
             arriving = sum((rates[0] * s[2:], rates[1] * s[:-2]), diagonal * s[1:-1])
-            return jax.lax.dynamic_update_slice(buffer, start + (length / n)[None] * arriving, (1, 0))
+            return jax.lax.dynamic_update_slice(buffer, start + shares[n - 1][None] * arriving, (1, 0))
 
         def two_terms(place: Any, buffers: tuple) -> tuple:
             here, there = buffers
-            n = TERMS - 2.0 * place
+            n = TERMS - 2 * place
             there = term(here, there, n)
-            return term(there, here, n - 1.0), there
+            return term(there, here, n - 1), there
 
         return jax.lax.fori_loop(0, TERMS // 2, two_terms, (v, jnp.zeros_like(v)))[0]
 
     with jax.enable_x64(True):
-        arguments = [jnp.asarray(x) for x in (v, diagonal, rates, np.full(lanes, 0.3))]
+        arguments = [
+            jnp.asarray(x)
+            for x in (v, diagonal, rates, 0.3 / np.arange(1.0, TERMS + 1.0)[:, None] * np.ones(lanes))
+        ]
 
     def timed() -> None:
         with jax.enable_x64(True):

@@ -29,13 +29,18 @@ class Contestant(NamedTuple):
     count: int = 1
 
 
-def take_turns(contestants: dict[str, Contestant], rounds: int) -> dict[str, np.ndarray]:
-    """Seconds per piece of work of each contestant, [round]; every one has run once before."""
+def take_turns(contestants: dict[str, Contestant], rounds: int, warm: bool = False) -> dict[str, np.ndarray]:
+    """Seconds per piece of work of each contestant, [round]; every one has run once before.
+
+    `warm`: it runs five times in a turn, and the last one counts, when its data and code are in the caches.
+    """
     for contestant in contestants.values():
         contestant.run()
     seconds = {name: np.zeros(rounds) for name in contestants}
     for turn in range(rounds):
         for name, contestant in contestants.items():
+            for _ in range(4 if warm else 0):
+                contestant.run()
             start = time.perf_counter()
             contestant.run()
             seconds[name][turn] = (time.perf_counter() - start) / contestant.count
@@ -103,7 +108,7 @@ def compile_library(source: str, *flags: str) -> ctypes.CDLL:
 
 
 def aligned(*shape: int) -> np.ndarray:
-    """Zeros that begin at a multiple of 64 bytes, as the compiled vectors want them."""
+    """Zeros in new memory that begin at a multiple of 64 bytes, as the compiled vectors want them."""
     size = int(np.prod(shape))
     raw = np.zeros(size + 8)
     skip = (-raw.ctypes.data // 8) % 8

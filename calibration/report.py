@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from quotegrid.calibration.error_text import with_error
 from quotegrid.calibration.estimates import Estimates
 from quotegrid.calibration.families import FAMILIES
 from quotegrid.calibration.fitted import LEAST_CHANCE, Fit
@@ -46,7 +47,7 @@ def _head(estimates: Estimates) -> Iterator[str]:
     error = copies.standard_error("volatility", volatility.sigma)
     yield _row(
         "volatility",
-        f"σ = {volatility.sigma:.3g} ± {error:.2g} {unit}/√s, {60 * volatility.sigma:.3g} {unit}/√h "
+        f"σ = {with_error(volatility.sigma, error)} {unit}/√s, {60 * volatility.sigma:.3g} {unit}/√h "
         f"(realised kernel, bandwidth {volatility.bandwidth:.2g} s)",
     )
     yield _row(
@@ -98,7 +99,8 @@ def _forms(estimates: Estimates) -> Iterator[str]:
                 continue
             family = FAMILIES[fitted.name]
             words = [
-                f"{key} = {value:.3g} ± {_error(estimates, side, name, key, value, positive):.2g}"
+                f"{key} = {with_error(value, _error(estimates, side, name, key, value, positive))}"
+                f"{'?' if key in estimates.undetermined(side, fitted.name) else ''}"
                 for key, value, positive in zip(
                     family.parameters, fitted.values, family.positive, strict=True
                 )
@@ -110,6 +112,7 @@ def _forms(estimates: Estimates) -> Iterator[str]:
         yield f"  {'table':13}{words:58}{_judged(side.table_fit, side)}"
         if side is not estimates.sides[-1]:
             yield ""
+    yield "  * more than chance explains      ? these data hold it to no better than a factor of e"
 
 
 def _error(
@@ -132,14 +135,14 @@ def _afterwards(estimates: Estimates) -> Iterator[str]:
     shown = [each.horizon for each in estimates.markouts][-COLUMNS:]
     if estimates.horizon not in shown:
         shown[0] = estimates.horizon
-    yield f"{'the mid after an order, ' + unit:42}" + "".join(f"{f'{each:g} s':>17}" for each in shown)
+    yield f"{'the mid after an order, ' + unit:38}" + "".join(f"{f'{each:g} s':>18}" for each in shown)
     for name, title, every in (
         ("touch", "that reached the touch", estimates.touch_markouts),
         ("markout", f"that reached {estimates.markout.offset:.3g} or more", estimates.markouts),
     ):
         found = [each for each in every if each.horizon in shown]
-        cells = (f"{each.move:.3f} ± {copies.spread(f'{name}.{each.horizon:g}'):.3f}" for each in found)
-        yield f"{f'  {title} ({found[0].orders:,})':42}" + "".join(f"{cell:>17}" for cell in cells)
+        cells = (with_error(each.move, copies.spread(f"{name}.{each.horizon:g}"), 1) for each in found)
+        yield f"{f'  {title} ({found[0].orders:,})':38}" + "".join(f"{cell:>18}" for cell in cells)
     for side in estimates.sides:
         best, gain = side.measured_best_quote()
         net = side.net
@@ -147,8 +150,8 @@ def _afterwards(estimates: Estimates) -> Iterator[str]:
         error = copies.spread(f"{side.reach.side}.net.{vertex}")
         yield (
             f"  {_name(side, estimates)}: best offset {best:.3g}, earns {gain:.3g} {unit} per "
-            f"{estimates.asset_unit} and s; after {net.horizon:g} s at most {net.gain[vertex]:.2g} ± "
-            f"{error:.1g}, at {net.offset[vertex]:.3g}"
+            f"{estimates.asset_unit} and s; after {net.horizon:g} s at most "
+            f"{with_error(net.gain[vertex], error, 1)}, at {net.offset[vertex]:.3g}"
         )
 
 

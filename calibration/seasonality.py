@@ -61,9 +61,11 @@ def measure_day(
         if (place == each).sum() >= FEWEST_BLOCKS and arrivals[place == each].sum() >= FEWEST_ORDERS
     ]
     if len(enough) < FEWEST_BINS:
+        bin_name = "half hour" if width == 0.5 else "hour"
+        found = f"{len(enough) or 'no'} {bin_name}{'s' if len(enough) > 1 else ''}"
         return (
-            f"not estimated: {recording.duration:.0f} s fill {len(enough)} bins of {60 * width:.0f} minutes, "
-            f"and {FEWEST_BINS} are needed (two hours or more)."
+            f"not estimated: {found} with enough orders in {recording.duration:.0f} s, {FEWEST_BINS} are "
+            "needed: record for longer."
         )
     member = (place[:, None] == np.array(enough)).astype(np.float64)
     rate, rate_error, rate_chance = _factors(arrivals, blocks, member, 1.0)

@@ -40,6 +40,7 @@ __all__ = [
 
 T = TypeVar("T")
 _KEYS = (*ORDER, "table", "numerics")
+_TABLES = (".safetensors", ".nc")  # suffixes of what is solved
 
 
 class ProblemFile(Block):
@@ -66,6 +67,11 @@ def read_problem_file(source: str | Path) -> ProblemFile:
     if isinstance(source, str) and "\n" in source:
         return parse_problem(source)
     path = Path(source)
+    if path.suffix in _TABLES:
+        raise ProblemError(
+            [Fault("", "a table, not a problem; name the problem file (.toml) that it was solved from.")],
+            str(source),
+        )
     try:
         return parse_problem(path.read_text(encoding="utf-8"), source=str(source))
     except UnicodeDecodeError as error:

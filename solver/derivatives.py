@@ -25,7 +25,7 @@ from quotegrid.solver.finite_tangents import (
     moving_output,
     start_moving,
 )
-from quotegrid.solver.kernels import hot_kernel, kernel
+from quotegrid.solver.kernels import kernel
 from quotegrid.solver.linear_tangents import Columns, linear_equation, march_linear_tangents
 from quotegrid.solver.methods import linear_decay, obstacle_to_linearity
 from quotegrid.solver.tangents import (
@@ -84,10 +84,8 @@ def stationary_derivatives(
     ergodic = problem.horizon.kind == "ergodic"
     level = value[_target(problem)]
     start = value - level, np.float64(0.0 if ergodic else level)
-    # along all numbers, so that another choice of them compiles nothing
-    directions = unit_directions(problem, np.arange(sum(np.size(leaf) for leaf in jax.tree.leaves(problem))))
-    first, bends, holds = _stationary(problem, directions, *start, ergodic=ergodic, second=second)
-    first, bends = jax.tree.map(lambda x: np.asarray(x)[numbers], (first, bends))
+    first, bends, holds = _stationary(problem, *start, ergodic=ergodic, second=second)
+    first, bends = jax.tree.map(lambda x: x[numbers], (first, bends))
 
     def parts(tangents: Any) -> tuple[Any, Any, Any]:
         if tangents is None:
@@ -95,13 +93,15 @@ def stationary_derivatives(
         level = tangents.level.reshape((-1,) + (1,) * value.ndim)
         return tangents.bias + level, np.moveaxis(tangents.offsets, 1, -1), tangents.gain if ergodic else None
 
-    return Derivatives(*parts(first), *parts(bends), *(np.moveaxis(np.asarray(x), 0, -1) for x in holds))
+    return Derivatives(*parts(first), *parts(bends), *(np.moveaxis(x, 0, -1) for x in holds))
 
 
-@kernel
+@kernel(fetched=True)
 def _stationary(
-    problem: Problem, directions: Problem, bias: Array, level: Array, *, ergodic: bool, second: bool
+    problem: Problem, bias: Array, level: Array, *, ergodic: bool, second: bool
 ) -> tuple[Tangents, Tangents | None, Holds]:
+    """Along all numbers, so that another choice of them compiles nothing."""
+    directions = unit_directions(problem, np.arange(sum(np.size(leaf) for leaf in jax.tree.leaves(problem))))
     return stationary_tangents(chain_tangents(problem, directions, second), bias, level, ergodic)
 
 
@@ -127,11 +127,11 @@ def finite_derivatives(
         shifts = tuple(x.sign * x.size for x in problem.one_sided_flows())
         (target,) = _target(problem)
         found, stays, sound = _linear(
-            problem, directions, jnp.asarray(to_go), shifts=shifts, target=target, second=second
+            problem, directions, to_go, shifts=shifts, target=target, second=second
         )
-        if bool(sound):
-            linear = np.asarray(stays)
-            pieces.append((np.flatnonzero(linear), jax.tree.map(np.asarray, found)))
+        if sound:
+            linear = stays
+            pieces.append((np.flatnonzero(linear), found))
     if not linear.all():
         chosen = np.flatnonzero(~linear)
         own = jax.tree.map(lambda x: x[chosen], directions)
@@ -176,7 +176,7 @@ def _assembled(
     return Derivatives(values[0], offsets[0], None, *bends, None, held, kinked)
 
 
-@hot_kernel
+@kernel(hot=True, fetched=True)
 def _linear(
     problem: Problem,
     directions: Problem,
@@ -219,7 +219,7 @@ def _march(
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *pieces)
 
 
-@kernel
+@kernel()
 def _start(
     problem: Problem, directions: Problem, *, second: bool, closed: bool
 ) -> tuple[ChainTangents[ControlledChain], Stages, Moving, Array]:
@@ -232,7 +232,7 @@ def _start(
     return moving, stages, start_moving(moving), jnp.max(jnp.sum(rates, axis=0), initial=0.0)
 
 
-@kernel
+@kernel()
 def _chunk(
     moving: ChainTangents[ControlledChain],
     stages: Stages,

@@ -15,7 +15,7 @@ On the linear route no residual is needed: uniformisation adds positive terms on
 relative error.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ from jaxtyping import Array, Bool, Float
 from quotegrid.solver.bellman import greedy_policy
 from quotegrid.solver.certificate import Certificate, not_certified, quote_bounds, rounding_allowance
 from quotegrid.solver.chain import ControlledChain, destination, in_problem_order
-from quotegrid.solver.kernels import hot_kernel, kernel
+from quotegrid.solver.kernels import kernel
 
 _SAMPLES = 8  # subintervals of an interval at whose ends R is evaluated
 _CURVATURE_SAFETY = 1.5
@@ -67,12 +67,13 @@ def path_defects(
     return Defects(lengths * largest + reading, lengths * span + 2.0 * reading, curable)
 
 
-def reading_error(largest: Float[np.ndarray, "t ..."]) -> Float[np.ndarray, "t ..."]:
+def reading_error(largest: Any) -> Any:
     """What rounding of the stored values adds up to, from the end of the horizon on; `largest` is max |θ̂|.
 
-    Whoever has the table alone propagates from each stored time to the next and can prove no more.
+    Whoever has the table alone propagates from each stored time to the next and can prove no more. NumPy or
+    JAX arrays, [t, ...].
     """
-    return 4.0 * np.finfo(float).eps * np.cumsum(largest, axis=0)
+    return 4.0 * np.finfo(float).eps * largest.cumsum(axis=0)
 
 
 def statement_of(how: str) -> str:
@@ -118,7 +119,7 @@ def _chunked(function, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(np.concatenate(group)[:count] for group in zip(*pieces, strict=True))
 
 
-@kernel
+@kernel()
 def _derivatives(chain: ControlledChain, bias: Float[Array, "t *state"]) -> tuple[Array, Array, Array]:
     """∂θ = B, ∂²θ = L B, and the rounding error of B, at each time."""
 
@@ -133,7 +134,7 @@ def _derivatives(chain: ControlledChain, bias: Float[Array, "t *state"]) -> tupl
     return jax.lax.map(at, bias)
 
 
-@hot_kernel
+@kernel(hot=True)
 def _interval_range(
     chain: ControlledChain,
     start: Float[Array, "t *state"],
@@ -171,7 +172,7 @@ def _interval_range(
     return jax.lax.map(on, (start, rise, slope, slope_after, bend, bend_after, lengths))
 
 
-@kernel
+@kernel()
 def _quote_errors(
     chain: ControlledChain, bias: Float[Array, "t *state"], difference: Float[Array, " t"]
 ) -> tuple[Float[Array, "t flow *state"], Bool[Array, "t flow *state"]]:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -29,8 +28,8 @@ from quotegrid.solver.finite_certificate import (
 )
 from quotegrid.solver.finite_result import FiniteResult
 from quotegrid.solver.implicit_euler import march_implicit_euler
-from quotegrid.solver.kernels import hot_kernel, kernel
-from quotegrid.solver.linear_lanes import solve_linear_lanes
+from quotegrid.solver.kernels import kernel
+from quotegrid.solver.linear_lanes import solve_linear
 from quotegrid.solver.marching import Marching, Output, fastest_scale, start_marching
 from quotegrid.solver.methods import EXTRAPOLATED_EULER, IMPLICIT_EULER, RUNGE_KUTTA, UNIFORMISATION, Choice
 from quotegrid.solver.resting_path import bound_at_rest, may_rest
@@ -96,8 +95,7 @@ def solve_finite(
     """
     found = None
     if choice.method == UNIFORMISATION and len(problem.assets) == 1:
-        one_lane = jax.tree.map(lambda leaf: leaf[None], problem)
-        found = solve_linear_lanes(one_lane, [problem], choice, table)[0]
+        found = solve_linear(problem, choice, table)
     elif choice.method == RUNGE_KUTTA:
         found = solve_smooth(problem, choice, numerics, table, progress)
     if found is not None:
@@ -292,7 +290,7 @@ def _begin(
     return chain, start, at_end, float(fastest)
 
 
-@kernel
+@kernel()
 def _start_kernel(
     problem: Problem, parameter: Array, *, method: str
 ) -> tuple[ControlledChain, Marching, Output, Array]:
@@ -348,7 +346,7 @@ def _march(
     return Path(reached, bias, level, offset, defects, int(marching.steps), sound, bounded)
 
 
-@hot_kernel
+@kernel(hot=True)
 def _march_kernel(
     chain: ControlledChain, marching: Marching, outputs: Array, parameter: Array, *, method: str
 ) -> tuple[Marching, Output]:

@@ -292,7 +292,7 @@ def hamiltonian(
         return Hamiltonian(*(np.asarray(x) for x in found))
 
 
-@kernel
+@kernel()
 def _compiled(intensity, p, size, xi, low, high, tick) -> tuple[Array, Array, Array, Array]:
     """With x = ξZ(δ - p), H'/H = -Z e^{-x}/G = -1/((δ - p)φ(x)), φ = phi1; where no bound or tick holds δ* it
     is -h(δ*), taken where a last Newton step leads from the double δ* (near the end of a linear intensity h

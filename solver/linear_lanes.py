@@ -4,7 +4,6 @@ The time nodes are each problem's own. The error of linear lookup between two of
 through values and slopes, which the equation gives for nothing.
 """
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -21,22 +20,23 @@ from quotegrid.solver.discretise import discretise, inventory_lattices
 from quotegrid.solver.finite_certificate import SERIES, reading_error, statement_of
 from quotegrid.solver.finite_result import FiniteResult
 from quotegrid.solver.kernels import kernel
-from quotegrid.solver.lockstep import LinearLanes, Moment, march_in_lockstep
+from quotegrid.solver.lockstep import TOGETHER, LinearLanes, Moment, Observe, march_alone, march_in_lockstep
 from quotegrid.solver.marching import fastest_scale
 from quotegrid.solver.methods import Choice, same_decay
 from quotegrid.solver.status import Status
 from quotegrid.solver.time_nodes import (
     CUBIC_MARGIN,
     MOST_PILOT_TIMES,
+    Bends,
     calendar_times,
     first_count,
     more_times,
-    off_chord,
     pilot_times,
     place_nodes,
 )
 
-_CHUNK = 128  # the times of a single problem are padded to a multiple: few shapes to compile
+# the times of a single problem are padded to a multiple: few shapes to compile; the usual 101 almost fill one
+_CHUNK = 7 * TOGETHER
 
 
 class _Prepared(NamedTuple):
@@ -52,17 +52,56 @@ class _Prepared(NamedTuple):
 
 
 class _Marched(NamedTuple):
+    """What a table holds, or is told of it: a first axis of times to go, lanes last."""
+
     value: Float[Array | np.ndarray, "t state lane"]  # currency
-    largest: Float[Array | np.ndarray, "t lane"]  # |value|
     offset: Float[Array | np.ndarray, "t flow state lane"]  # price units, NaN where off
-    defect: Float[Array | np.ndarray, "t lane"]  # bound on |e|, currency
-    offset_error: Float[Array | np.ndarray, "t flow lane"]  # price units
+    defect: Float[Array | np.ndarray, "t lane"]  # bound on |e| of the stored values, currency
+    offset_error: Float[Array | np.ndarray, "t flow lane"]  # of the stored offsets, price units
     lookup_error: Float[
         Array | np.ndarray, "t 2 lane"
     ]  # of offsets (price units), values (currency) since the last time
 
 
+class _Observed(NamedTuple):
+    """The same before numbers are rounded to be stored; a first axis of times to go, or none."""
+
+    value: Float[Array, "*t state lane"]
+    largest: Float[Array, "*t lane"]  # |value|
+    offset: Float[Array, "*t flow state lane"]
+    defect: Float[Array, "*t lane"]
+    offset_error: Float[Array, "*t flow lane"]
+    lookup_error: Float[Array, "*t 2 lane"]
+
+    def stored(self, sizes: Float[Array, "*t flow lane"]) -> _Marched:
+        reading = reading_error(self.largest)
+        offset_error = self.offset_error + 2.0 * jnp.expand_dims(reading, -2) / sizes
+        return _Marched(self.value, self.offset, self.defect + reading, offset_error, self.lookup_error)
+
+
 _March = Callable[[np.ndarray], tuple[_Marched, np.ndarray]]  # of times to go [t, lane]; and: sound [lane]
+
+
+def solve_linear(problem: Problem, choice: Choice, table: TableRequest) -> FiniteResult | None:
+    """The solution of a problem of one asset whose flows have one κ; None beyond the range of doubles.
+
+    Runs with double precision on.
+    """
+    shifts, target = _geometry(problem)
+
+    def march(to_go: np.ndarray) -> tuple[_Marched, np.ndarray]:
+        count = len(to_go)
+        last = np.repeat(to_go[-1:, 0], -count % _CHUNK)
+        padded = np.concatenate([to_go[:, 0], last])
+        found, sound = _march_alone(problem, padded, shifts=shifts, target=target)
+        times_first = (x.transpose(-1, *range(x.ndim - 1))[:count, ..., None] for x in found)
+        return _Marched(*times_first), sound[None]
+
+    def fastest() -> np.ndarray:
+        return np.asarray(_prepare(jax.tree.map(lambda x: np.asarray(x)[None], problem)).fastest)
+
+    to_go, marched, sound = _at_times(march, np.array([float(problem.duration())]), fastest, table)
+    return _results([problem], choice, table, to_go, marched)[0] if sound[0] else None
 
 
 def solve_linear_lanes(
@@ -74,56 +113,65 @@ def solve_linear_lanes(
 
     A `max_lookup_error` gives all lanes one number of times. Runs with double precision on.
     """
+    shifts, target = _geometry(problems[0])
     prepared = _prepare(stacked)
     if np.all(np.asarray(prepared.uniform)):
         rates = np.max(np.asarray(prepared.lanes.rates), axis=1, keepdims=True)
         prepared = prepared._replace(lanes=prepared.lanes._replace(rates=rates))
-    shifts = tuple(flow.sign * flow.size for flow in problems[0].one_sided_flows())
-    lattice = inventory_lattices(problems[0])[0]
     durations = np.array([problem.duration() for problem in problems], float)
     durations = np.pad(durations, (0, len(prepared.fastest) - len(problems)), mode="edge")
 
     def march(to_go: np.ndarray) -> tuple[_Marched, np.ndarray]:
-        count, lanes = to_go.shape
-        padded = np.pad(to_go, ((0, -count % _CHUNK if lanes == 1 else 0), (0, 0)), mode="edge")
-        marched, sound = _march(prepared, padded, shifts=shifts, target=lattice.target - lattice.low)
-        return jax.tree.map(lambda x: np.asarray(x)[:count], marched), np.asarray(sound)
+        return _march(prepared, to_go, shifts=shifts, target=target)
 
+    to_go, marched, sound = _at_times(march, durations, lambda: np.asarray(prepared.fastest), table)
+    fits = same_decay(np.asarray(prepared.decays).T) & sound
+    results = _results(problems, choice, table, to_go, marched)
+    return [result if fits[lane] else None for lane, result in enumerate(results)]
+
+
+def _geometry(problem: Problem) -> tuple[tuple[int, ...], int]:
+    """The shifts of the flows, and the place of the target on the lattice."""
+    lattice = inventory_lattices(problem)[0]
+    return tuple(flow.sign * flow.size for flow in problem.one_sided_flows()), lattice.target - lattice.low
+
+
+def _at_times(
+    march: _March, durations: np.ndarray, fastest: Callable[[], np.ndarray], table: TableRequest
+) -> tuple[np.ndarray, _Marched, np.ndarray]:
+    """Times to go of each lane, [time, lane], and what was found there."""
     if isinstance(table.times, tuple):
-        to_go = durations - np.asarray(table.times, float)[::-1, None]
-        marched, sound = march(to_go)
-    else:
-        to_go, marched, sound = _place_and_march(march, durations, np.asarray(prepared.fastest), table)
+        to_go = durations - np.array(table.times)[::-1, None]
+        return to_go, *march(to_go)
+    return _place_and_march(march, durations, fastest(), table)
+
+
+def _results(
+    problems: Sequence[Problem], choice: Choice, table: TableRequest, to_go: np.ndarray, marched: _Marched
+) -> list[FiniteResult]:
     lookup_error = np.max(marched.lookup_error[1:], axis=0, initial=0.0)
-    reading = reading_error(np.asarray(marched.largest))
-    defect = marched.defect + reading
-    offset_error = marched.offset_error + 2.0 * reading[:, None] / np.asarray(prepared.sizes)
-    fits = same_decay(np.asarray(prepared.decays).T)
-    results: list[FiniteResult | None] = []
-    for lane, duration in enumerate(durations[: len(problems)]):
-        if not (fits[lane] and sound[lane]):
-            results.append(None)
-            continue
-        offset = np.moveaxis(np.asarray(marched.offset)[::-1, :, :, lane], 1, 2)
-        worst = float(np.max(defect[:, lane]))
+    worst, worst_offset = marched.defect.max(axis=0), marched.offset_error.max(axis=(0, 1))
+    results = []
+    for lane, problem in enumerate(problems):
+        offset = marched.offset[::-1, :, :, lane].swapaxes(1, 2)
         certificate = Certificate(
             level="A",
             statement=statement_of(SERIES),
-            value_error=worst,
-            quote_error=float(np.max(offset_error[:, :, lane])),
-            regret=2.0 * worst,
-            offset_error=np.broadcast_to(offset_error[::-1, None, :, lane], offset.shape),
+            value_error=float(worst[lane]),
+            quote_error=float(worst_offset[lane]),
+            regret=2.0 * float(worst[lane]),
+            offset_error=np.broadcast_to(marched.offset_error[::-1, None, :, lane], offset.shape),
         )
         results.append(
             FiniteResult(
-                calendar_times(table, float(duration), to_go[:, lane]),
-                np.asarray(marched.value)[::-1, :, lane],
+                calendar_times(table, float(problem.duration()), to_go[:, lane]),
+                marched.value[::-1, :, lane],
                 offset,
                 len(to_go),
-                worst,
+                float(worst[lane]),
                 Status.CONVERGED,
                 choice,
-                dict(zip(("offset", "value"), map(float, lookup_error[:, lane]), strict=True)),
+                {"offset": float(lookup_error[0, lane]), "value": float(lookup_error[1, lane])},
                 certificate,
             )
         )
@@ -138,7 +186,8 @@ def _place_and_march(
         pilot_times(float(duration), float(scale)) for duration, scale in zip(durations, fastest, strict=True)
     ]
     padded = [np.pad(times, (0, MOST_PILOT_TIMES - len(times)), mode="edge") for times in pilots]
-    offsets = np.asarray(march(np.stack(padded, axis=1))[0].offset)
+    marched, sound = march(np.stack(padded, axis=1))
+    offsets = np.where(sound, marched.offset, 0.0)  # (of a lane beyond the range of doubles nothing is kept)
     count = first_count(table)
     while True:
         nodes = [
@@ -153,7 +202,7 @@ def _place_and_march(
         count = more_times(count, error, float(target))
 
 
-@kernel
+@kernel()
 def _prepare(stacked: Problem) -> _Prepared:
     def of_one(problem: Problem) -> _Prepared:
         chain = discretise(problem)
@@ -196,19 +245,31 @@ def _prepare(stacked: Problem) -> _Prepared:
     return jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), jax.vmap(of_one)(stacked))
 
 
-@kernel
+@kernel(fetched=True)
+def _march_alone(
+    problem: Problem, to_go: Float[Array, " t"], *, shifts: tuple[int, ...], target: int
+) -> tuple[_Marched, Bool[Array, ""]]:
+    """From the numbers of one problem; its times stand last, in the place of the lanes."""
+    prepared = _prepare(jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], problem))
+    found, sound = march_alone(prepared.lanes, to_go, shifts, target, _observer(prepared, shifts))
+    return found.stored(prepared.sizes), sound
+
+
+@kernel(fetched=True)
 def _march(
     prepared: _Prepared, to_go: Float[Array, "t lane"], *, shifts: tuple[int, ...], target: int
 ) -> tuple[_Marched, Bool[Array, " lane"]]:
+    found, sound = march_in_lockstep(prepared.lanes, to_go, shifts, target, _observer(prepared, shifts))
+    return found.stored(prepared.sizes[None]), sound
+
+
+def _observer(prepared: _Prepared, shifts: tuple[int, ...]) -> Observe:
+    """What a table keeps of moments."""
     states, sizes = prepared.lanes.reward.shape[0], prepared.sizes
-    lengths_of_steps = {abs(shift) for shift in shifts if abs(shift) < states}
+    lengths_of_steps = sorted({abs(shift) for shift in shifts if abs(shift) < states})
 
-    def falls(x: Array) -> dict[int, Array]:
-        """x(i) - x(i + n) for each length n of a fill."""
-        return {n: x[: states - n] - x[n:] for n in lengths_of_steps}
-
-    def observe(before: Moment, now: Moment, length: Array) -> _Marched:
-        fall = falls(now.bias)
+    def observe(before: Moment, now: Moment, length: Array) -> _Observed:
+        fall = {n: now.bias[: states - n] - now.bias[n:] for n in lengths_of_steps}
         offsets, highest = [], []
         for flow, shift in enumerate(shifts):
             none = jnp.full((min(abs(shift), states), len(length)), jnp.nan)
@@ -223,30 +284,19 @@ def _march(
             offsets.append(jnp.concatenate(ordered))
             highest.append(jnp.max(jnp.where(jnp.isnan(quoted), 0.0, jnp.abs(quoted)), axis=0))
         offset, value = jnp.stack(offsets), now.bias + now.level[None]
-        bends = zip(*(falls(x).items() for x in (before.bias, before.slope, now.slope)), strict=True)
-        in_falls = {
-            n: _lookup_error(start, slope, fall[n], slope_after, length)
-            for (n, start), (_, slope), (_, slope_after) in bends
-        }
+        bends = Bends.between(before.bias + before.level[None], before.slope, value, now.slope, length[None])
+        in_falls = {n: _largest(Bends(*(x[: states - n] - x[n:] for x in bends))) for n in fall}
         of_flows = [in_falls[abs(s)] / z for s, z in zip(shifts, sizes, strict=True) if abs(s) in in_falls]
         in_offsets = jnp.max(jnp.stack([*of_flows, jnp.zeros_like(length)]), axis=0)
-        in_values = _lookup_error(before.bias + before.level[None], before.slope, value, now.slope, length)
         largest = jnp.max(jnp.abs(now.bias), axis=0)[None] / sizes + prepared.costs
         largest = 4.0 * (largest + jnp.stack(highest))
         error = 2.0 * now.defect[None] / sizes + 4.0 * UNIT_ROUNDOFF * largest
-        lookup_error = jnp.stack([in_offsets, in_values])
-        return _Marched(value, jnp.max(jnp.abs(value), axis=0), offset, now.defect, error, lookup_error)
+        lookup_error = CUBIC_MARGIN * jnp.stack([in_offsets, _largest(bends)])
+        return _Observed(value, jnp.max(jnp.abs(value), axis=0), offset, now.defect, error, lookup_error)
 
-    return march_in_lockstep(prepared.lanes, to_go, shifts, target, observe)
+    return observe
 
 
-def _lookup_error(
-    start: Float[Array, "state lane"],
-    slope: Float[Array, "state lane"],
-    end: Float[Array, "state lane"],
-    slope_after: Float[Array, "state lane"],
-    length: Float[Array, " lane"],
-) -> Float[Array, " lane"]:
-    """The largest of linear interpolation in time between two moments, by a cubic."""
-    off = map(jnp.abs, off_chord(start, slope, end, slope_after, length[None]))
-    return CUBIC_MARGIN * jnp.max(functools.reduce(jnp.maximum, off), axis=0, initial=0.0)
+def _largest(bends: Bends) -> Float[Array, " lane"]:
+    """Off the chord, of all states."""
+    return jnp.max(jnp.maximum(*bends.off_chord()), axis=0, initial=0.0)

@@ -103,10 +103,11 @@ def _each(given: Any, otherwise: Any, count: int) -> Sequence[Any]:
 def _groups(jobs: list[Job]) -> list[Group]:
     """Jobs by structure and request; requests are checked on the way."""
     groups: dict[Hashable, Group] = {}
-    texts = {id(request): repr(request) for job in jobs for request in (job.numerics, job.table)}
+    requests = {id(request): request for job in jobs for request in (job.numerics, job.table)}
+    texts = {key: repr(request) for key, request in requests.items()}
     for place, job in enumerate(jobs):
         leaves, structure = jax.tree.flatten(job.problem.essence())
-        shapes = tuple(np.shape(leaf) for leaf in leaves)
+        shapes = tuple(() if isinstance(leaf, float) else np.shape(leaf) for leaf in leaves)
         key = (structure, shapes, texts[id(job.numerics)], texts[id(job.table)])
         group = groups.get(key)
         try:

@@ -7,12 +7,13 @@ extrapolated-euler   finite, any equation
 implicit-euler       finite, any equation; first order, the reference
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from quotegrid.models.problem import Fault, Problem, ProblemError
+from quotegrid.models.problem import Fault, OneSidedFlow, Problem, ProblemError
 
 POLICY_ITERATION = "policy-iteration"
 UNIFORMISATION = "uniformisation"
@@ -77,24 +78,28 @@ def obstacle_to_linearity(problem: Problem) -> str | None:
 
     None: nothing does, and it is linear where all flows have the same κ.
     """
-    for flow in problem.one_sided_flows():
+    return _obstacle(problem.one_sided_flows())
+
+
+def _obstacle(flows: Sequence[OneSidedFlow]) -> str | None:
+    for flow in flows:
         if flow.intensity.constant_hazard() is None:
             return f"the intensity of {flow.label} is not exponential"
         if flow.tick is not None:
             return f"{flow.label} quotes on ticks"
         if flow.min_offset is not None or flow.max_offset is not None:
             return f"the offsets of {flow.label} are bounded"
-    return None if problem.one_sided_flows() else "there are no fills"
+    return None if flows else "there are no fills"
 
 
 def linear_decay(problem: Problem) -> tuple[float | None, str]:
     """κ = k/(z m) if the finite-horizon equation is linear in exp(κθ); otherwise None and what stands against
     it.
     """
-    obstacle = obstacle_to_linearity(problem)
+    flows = problem.one_sided_flows()
+    obstacle = _obstacle(flows)
     if obstacle is not None:
         return None, obstacle
-    flows = problem.one_sided_flows()
     hazards = np.array([flow.intensity.constant_hazard() for flow in flows], float)
     decays = hazards / np.array([flow.units * flow.multiplier for flow in flows], float)
     if not same_decay(decays[None])[0]:

@@ -53,7 +53,7 @@ def bound_at_rest(
 
     Runs with double precision on.
     """
-    rest, gain, bounds = jax.tree.map(np.asarray, _kernel(chain, jnp.asarray(bias[-1])))
+    rest, gain, bounds = jax.tree.map(np.asarray, _kernel(chain, bias[-1]))
     if not bounds.closed:
         return value_error, difference_error
     d, epsilon = float(bounds.value_error), float(bounds.most - bounds.least)
@@ -72,7 +72,7 @@ def bound_at_rest(
     return np.minimum(value_error, value), np.minimum(difference_error, width + base[since])
 
 
-@kernel
+@kernel()
 def _kernel(chain: ControlledChain, bias: Array) -> tuple[Array, Array, StationaryBounds]:
     """A stationary bias near the one given, its gain, and what is proved about it."""
     for _ in range(_POLISHING):

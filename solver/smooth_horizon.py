@@ -35,7 +35,7 @@ from quotegrid.solver.hermite_path import (
     path_defects,
     sample_weights,
 )
-from quotegrid.solver.kernels import hot_kernel, kernel
+from quotegrid.solver.kernels import kernel
 from quotegrid.solver.marching import fastest_scale
 from quotegrid.solver.methods import Choice
 from quotegrid.solver.resting_path import bound_at_rest, may_rest
@@ -52,10 +52,10 @@ from quotegrid.solver.status import Status
 from quotegrid.solver.time_nodes import (
     CUBIC_MARGIN,
     MOST_PILOT_TIMES,
+    Bends,
     calendar_times,
     first_count,
     more_times,
-    off_chord,
     pilot_times,
     place_nodes,
 )
@@ -289,8 +289,8 @@ def _look(chain: ControlledChain, found: _Found, to_go: np.ndarray) -> _Looked:
 
     def lookup_error(values: np.ndarray, slopes: np.ndarray) -> float:
         length = np.diff(to_go).reshape((-1,) + (1,) * (values.ndim - 1))
-        off = off_chord(values[:-1], slopes[:-1], values[1:], slopes[1:], length)
-        return CUBIC_MARGIN * float(np.max(np.nan_to_num(np.abs(np.stack(off)), nan=0.0), initial=0.0))
+        off = Bends.between(values[:-1], slopes[:-1], values[1:], slopes[1:], length).off_chord()
+        return CUBIC_MARGIN * float(np.max(np.nan_to_num(np.stack(off), nan=0.0), initial=0.0))
 
     errors = {"offset": lookup_error(offset, offset_slope), "value": lookup_error(value, value_slope)}
     return _Looked(value, value_error + reading, offset, offset_error, errors)
@@ -301,7 +301,7 @@ def _padded(x: np.ndarray, count: int, mode: Any) -> np.ndarray:
     return np.pad(x, [(0, count - len(x))] + [(0, 0)] * (x.ndim - 1), mode=mode)
 
 
-@kernel
+@kernel()
 def _prepare(problem: Problem) -> _Prepared:
     chain = discretise(problem)
     ends = jnp.stack([chain.terminal, asinh_start(chain)])
@@ -318,7 +318,7 @@ def _prepare(problem: Problem) -> _Prepared:
     )
 
 
-@kernel
+@kernel()
 def _begin(
     chain: ControlledChain,
     low: Float[Array, " flow"],
@@ -331,14 +331,14 @@ def _begin(
     return series, start_runge_kutta(series, chain.terminal, chain.target, step)
 
 
-@hot_kernel
+@kernel(hot=True)
 def _march_kernel(
     series: SeriesOperator, at: Progress, duration: Array, allowed: Array, *, target: tuple[int, ...]
 ) -> tuple[Progress, Nodes]:
     return march_runge_kutta(series, at, duration, allowed, target)
 
 
-@hot_kernel
+@kernel(hot=True)
 def _defect_kernel(
     series: SeriesOperator,
     bias: Float[Array, "node *state"],
@@ -349,7 +349,7 @@ def _defect_kernel(
     return path_defects(series, bias, level, slope, weights)
 
 
-@kernel
+@kernel()
 def _reservation_kernel(
     chain: ControlledChain, bias: Float[Array, "t *state"]
 ) -> Float[Array, "t flow *state"]:
@@ -358,7 +358,7 @@ def _reservation_kernel(
     return jax.vmap(lambda theta: jnp.where(inside, reservation_offsets(chain, theta), jnp.nan))(bias)
 
 
-@hot_kernel
+@kernel(hot=True)
 def _quote_kernel(
     chain: ControlledChain, bias: Float[Array, "t *state"], difference_error: Float[Array, " t"]
 ) -> _Quotes:

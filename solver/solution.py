@@ -54,6 +54,17 @@ class Solution:
     hedge_rate: None = None
     market_order: None = None
 
+    def __repr__(self) -> str:
+        """Market, horizon and shape, how the solve ended, and how far the quotes are from the best."""
+        shape, claim = " × ".join(map(str, self.offset.shape)), "not certified"
+        if (level := self.certificate["level"]) != "none":
+            within = f"{self.certificate['quote_error']:.2g} {self.price_unit}"
+            claim = f"certified at level {level}: quotes within {within} of the optimum"
+        return (
+            f"<Solution of {', '.join(self.symbols)}: {self.problem.horizon.kind}, {shape} offsets\n"
+            f" {self.status} by {self.method}, {claim}>"
+        )
+
     @property
     def problem_json(self) -> str:
         """The problem as canonical JSON."""

@@ -155,8 +155,11 @@ def _ignore(_: float) -> None:
 
 
 def parameters(problem: Problem) -> Problem:
-    """The numbers as float64 arrays, without what is only about the problem (new texts compile again)."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), problem.essence())
+    """The numbers as doubles, without what is only about the problem (new texts compile again)."""
+    essence = problem.essence()
+    if all(isinstance(leaf, float) for leaf in jax.tree.leaves(essence)):
+        return essence
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), essence)
 
 
 def _remarks(

@@ -1,19 +1,19 @@
 """Stationary problems on the host: policy iteration, and a diagnosis where it does not converge."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from quotegrid.models.problem import Numerics, Problem
 from quotegrid.solver.certificate import Certificate, not_certified
 from quotegrid.solver.chain import ControlledChain, in_problem_order, stays_inside
 from quotegrid.solver.discretise import Lattice, discretise, inventory_lattices
-from quotegrid.solver.kernels import hot_kernel, kernel
-from quotegrid.solver.policy_iteration import StationarySolution, policy_iteration
+from quotegrid.solver.kernels import kernel
+from quotegrid.solver.policy_iteration import policy_iteration
 from quotegrid.solver.starting_values import asinh_start
 from quotegrid.solver.stationary_certificate import StationaryBounds, certificate_of, stationary_bounds
 from quotegrid.solver.status import Status
@@ -44,12 +44,9 @@ def solve_stationary(
     tolerance = np.float64(numerics.tolerance)
     unknown = np.full(tuple(len(lattice.lots) for lattice in inventory_lattices(problem)), np.nan)
 
-    def iterate(known: np.ndarray) -> Any:
-        return jax.tree.map(np.asarray, _kernel(problem, tolerance, known, ergodic=ergodic))
-
-    found = iterate(unknown if start is None else start)
-    if start is not None and not found.solution.converged:
-        found = iterate(unknown)
+    found = _kernel(problem, tolerance, unknown if start is None else start, ergodic=ergodic)
+    if start is not None and not found.converged:
+        found = _kernel(problem, tolerance, unknown, ergodic=ergodic)
     return _result(problem, found, ergodic)
 
 
@@ -61,27 +58,25 @@ def solve_stationary_lanes(
     """
     ergodic = problems[0].horizon.kind == "ergodic"
     tolerance = np.float64(numerics.tolerance)
-    found = jax.tree.map(np.asarray, _lanes_kernel(lanes, tolerance, ergodic=ergodic))
+    found = _lanes_kernel(lanes, tolerance, ergodic=ergodic)
     return [
         _result(problem, jax.tree.map(lambda x, lane=lane: x[lane], found), ergodic)
         for lane, problem in enumerate(problems)
     ]
 
 
-def _result(problem: Problem, kernel: Any, ergodic: bool) -> StationaryResult:
-    found, status, notes = kernel.solution, Status.CONVERGED, ()
-    if bool(found.converged):
-        certificate = certificate_of(kernel.bounds, None if ergodic else float(problem.discount_rate()))
+def _result(problem: Problem, found: "_Found", ergodic: bool) -> StationaryResult:
+    status, notes = Status.CONVERGED, ()
+    if found.converged:
+        certificate = certificate_of(found.bounds, None if ergodic else float(problem.discount_rate()))
     else:
         certificate = not_certified("the solve did not converge")
         status, notes = (
-            _diagnosis(problem, found, kernel.ceiling, ergodic)
-            if kernel.representable
-            else (Status.BADLY_SCALED, ())
+            _diagnosis(problem, found, ergodic) if found.representable else (Status.BADLY_SCALED, ())
         )
     return StationaryResult(
-        value=found.bias + found.level,
-        offset=np.moveaxis(np.where(found.policy.quoted, found.policy.offsets, np.nan), 0, -1),
+        value=found.value,
+        offset=found.offset,
         gain=float(found.gain) if ergodic else None,
         residual=float(found.residual),
         iterations=int(found.iterations),
@@ -92,13 +87,23 @@ def _result(problem: Problem, kernel: Any, ergodic: bool) -> StationaryResult:
 
 
 class _Found(NamedTuple):
-    solution: StationarySolution
+    """What the host wants to know of a solve, and of one that failed."""
+
+    value: Float[Array, "*state"]  # currency
+    offset: Float[Array, "*state flow"]  # price units, NaN where off
+    gain: Float[Array, ""]
+    residual: Float[Array, ""]
+    iterations: Int[Array, ""]
+    converged: Bool[Array, ""]
+    quoted: Bool[Array, "flow *state"]
+    rates: Float[Array, "flow *state"]  # fills per time
+    operator: Float[Array, "*state"]  # B(θ), currency per time
+    ceiling: Float[Array, "*state"]  # of B
+    representable: Bool[Array, ""]
     bounds: StationaryBounds
-    ceiling: Array
-    representable: Array
 
 
-@kernel
+@kernel(fetched=True)
 def _kernel(
     problem: Problem, tolerance: Array, known: Float[Array, "*state"] | None, *, ergodic: bool
 ) -> _Found:
@@ -109,10 +114,25 @@ def _kernel(
         start = jnp.where(jnp.all(jnp.isfinite(known)), known, start)
     solution = policy_iteration(chain, ergodic, tolerance, start)
     bounds = stationary_bounds(chain, solution.bias, solution.level, ergodic)
-    return _Found(solution, bounds, most_earned(chain), chain.representable)
+    policy = solution.policy
+    offset = jnp.where(policy.quoted, policy.offsets, jnp.nan)
+    return _Found(
+        solution.bias + solution.level,
+        jnp.moveaxis(offset, 0, -1),
+        solution.gain,
+        solution.residual,
+        solution.iterations,
+        solution.converged,
+        policy.quoted,
+        policy.rates,
+        policy.operator,
+        most_earned(chain),
+        chain.representable,
+        bounds,
+    )
 
 
-@hot_kernel
+@kernel(hot=True, fetched=True)
 def _lanes_kernel(lanes: Problem, tolerance: Array, *, ergodic: bool) -> _Found:
     return jax.vmap(lambda problem: _kernel(problem, tolerance, None, ergodic=ergodic))(lanes)
 
@@ -144,21 +164,18 @@ def _highest_rate(intensity, low: Array) -> Array:
     return jnp.where(bounded, at_bound, jnp.asarray(intensity.rate_ceiling(), float))
 
 
-def _diagnosis(
-    problem: Problem, found: StationarySolution, ceiling: np.ndarray, ergodic: bool
-) -> tuple[Status, tuple[str, ...]]:
+def _diagnosis(problem: Problem, found: _Found, ergodic: bool) -> tuple[Status, tuple[str, ...]]:
     """Why policy iteration did not converge, with the inventories at which it shows."""
-    policy = jax.tree.map(np.asarray, found.policy)
     lots = inventory_lattices(problem)
     if ergodic:
-        never = _cut_off(problem, policy.quoted, lots)
-        lost = (ceiling <= found.gain) & ~_obliged(problem, ceiling.shape)
+        never = _cut_off(problem, found.quoted, lots)
+        lost = (found.ceiling <= found.gain) & ~_obliged(problem, found.ceiling.shape)
         if never is None and np.any(lost) and np.isfinite(found.gain):
             return Status.ILL_POSED, (f"It shows at {_inventories(lost, lots)}.",)
-        hardly = never or _cut_off(problem, policy.rates > 0.0, lots)
+        hardly = never or _cut_off(problem, found.rates > 0.0, lots)
         if hardly is not None:
             return Status.NOT_COMMUNICATING, (hardly,)
-    if not np.all(np.isfinite(policy.operator)):
+    if not np.all(np.isfinite(found.operator)):
         return Status.UNBOUNDED_QUOTES, ()
     return Status.ITERATION_LIMIT, (
         f"{int(found.iterations)} iterations, residual {float(found.residual):.3g}.",

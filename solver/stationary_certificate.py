@@ -21,12 +21,12 @@ never reach the wall). τ is accepted only if 1 + max_λ L_λ τ - ρτ ≤ 0 of
 whatever way it was found.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from quotegrid.solver.bellman import greedy_policy
 from quotegrid.solver.certificate import (
@@ -42,6 +42,7 @@ from quotegrid.solver.linear_systems import factorise_passage, solve_factored, w
 
 _ROUNDS = 7  # attempts at closing the box, each with a wider one; the first chooses it
 _WIDER = 1.5
+_HOPELESS = 10.0  # times the radius of a box: residuals that allow more will not close a wider one
 # τ is enlarged by this, so that rounding cannot spoil the inequality that proves it
 _TIME_MARGIN = 1.0 + 1e-4
 _POLICY_ROUNDS = 40  # choices of the slowest rates: one or two suffice for a narrow box
@@ -54,11 +55,13 @@ class StationaryBounds(NamedTuple):
     least: Float[Array, ""]  # min of B(θ̂) - ρθ̂, currency per time
     most: Float[Array, ""]
     value_error: Float[Array, ""]  # of |e|, currency; ergodic: also of |e(i) - e(j)|
-    quotes: QuoteBounds
+    quote_error: Float[Array, ""]  # largest of the certain quotes, price units
+    uncertain_ticks: Int[Array, ""]
+    offset_error: Float[Array, "*state flow"]  # price units; 0 where off
 
 
 class _Attempt(NamedTuple):
-    radius: Array  # of the box, price units
+    radius: Array  # of the box, price units; infinite once it is hopeless
     times: Array  # bound on the passage times in it
     box: QuoteBounds
     closed: Array  # and `box` is the narrow one
@@ -70,18 +73,16 @@ def certificate_of(bounds: Any, rate: float | None) -> Certificate:
     if not bounds.closed:
         return not_certified("the residual is too large for the box around the solution to close")
     least, most = float(bounds.least), float(bounds.most)
-    quotes = bounds.quotes
-    certain = np.where(quotes.ambiguous, 0.0, quotes.error)
     return Certificate(
         level="A",
         statement="proved for this chain: Bellman residuals, mean hitting times over all rates that these "
         "allow, rounding included",
         value_error=float(bounds.value_error),
         gain_interval=(least, most) if rate is None else None,
-        quote_error=float(np.max(certain, initial=0.0)),
-        uncertain_ticks=int(np.sum(quotes.ambiguous)),
+        quote_error=float(bounds.quote_error),
+        uncertain_ticks=int(bounds.uncertain_ticks),
         regret=most - least if rate is None else (most - least) / rate,
-        offset_error=np.moveaxis(quotes.error, 0, -1),
+        offset_error=bounds.offset_error,
     )
 
 
@@ -110,13 +111,19 @@ def stationary_bounds(
         return difference / sizes + in_p
 
     def attempt(state: _Attempt) -> _Attempt:
+        most = jnp.where(state.attempts > 0, _HOPELESS * state.radius, jnp.inf)
         times, proved = slowest_passage(
-            chain, reference, state.box.lowest_rate, state.box.highest_rate, discount
+            chain,
+            reference,
+            state.box.lowest_rate,
+            state.box.highest_rate,
+            discount,
+            lambda times: jnp.all(radius_of(times) <= most),
         )
         found = radius_of(times)
         closed = (state.attempts > 0) & proved & jnp.all(found < state.radius)
         # once closed, the box is taken as narrow as it was proved, and its quotes are the answer
-        radius = jnp.where(closed, found, _WIDER * found)
+        radius = jnp.where(closed, found, jnp.where(proved, _WIDER * found, jnp.inf))
         return _Attempt(radius, times, quote_bounds(chain, policy, radius), closed, state.attempts + 1)
 
     def unfinished(state: _Attempt) -> Array:
@@ -131,7 +138,17 @@ def stationary_bounds(
     else:  # bias + level is stored rounded
         stored = UNIT_ROUNDOFF * (jnp.max(jnp.abs(bias)) + jnp.abs(level))
         value_error = jnp.maximum(jnp.abs(least), jnp.abs(most)) / discount + stored
-    return StationaryBounds(state.closed, least, most, value_error, state.box)
+    quotes = state.box
+    certain = jnp.where(quotes.ambiguous, 0.0, quotes.error)
+    return StationaryBounds(
+        state.closed,
+        least,
+        most,
+        value_error,
+        jnp.max(certain, initial=0.0),
+        jnp.sum(quotes.ambiguous),
+        jnp.moveaxis(quotes.error, 0, -1),
+    )
 
 
 def slowest_passage(
@@ -140,9 +157,10 @@ def slowest_passage(
     lowest: Float[Array, "flow *state"],
     highest: Float[Array, "flow *state"],
     discount: Float[Array, ""],
+    short_enough: Callable[[Array], Array],
 ) -> tuple[Float[Array, "*state"], Bool[Array, ""]]:
     """A bound on the mean time to the reference, or to a clock that stops at rate `discount`, under any rates
-    between `lowest` and `highest`, and whether it is proved.
+    between `lowest` and `highest`, and whether it is proved: it is not where `short_enough` says no.
 
     The slowest chain takes each rate high where it leads to a state from which the reference is farther, else
     low.
@@ -162,12 +180,14 @@ def slowest_passage(
         settled = (count > 0) & jnp.all(slower <= times * (1.0 + 1e-12))
         return slower, settled, count + 1
 
+    def unfinished(state: tuple) -> Array:
+        times, settled, count = state
+        return ~settled & (count <= _POLICY_ROUNDS) & short_enough(times)
+
     start = (jnp.zeros(chain.shape), jnp.zeros((), bool), 0)
-    times, _, _ = jax.lax.while_loop(lambda state: ~state[1] & (state[2] <= _POLICY_ROUNDS), improve, start)
-    times = _TIME_MARGIN * times
+    times, _, _ = jax.lax.while_loop(unfinished, improve, start)
+    enough, times = short_enough(times), _TIME_MARGIN * times
     after = jnp.stack([destination(times, shift) for shift in chain.shifts])
     drift = 1.0 + jnp.sum(slow_rates(times) * (after - times[None]), axis=0) - discount * times
-    proved = (
-        jnp.all((drift <= 0.0) | (reference > 0.0)) & jnp.all(times >= 0.0) & jnp.all(jnp.isfinite(times))
-    )
-    return times, proved
+    proved = jnp.all((drift <= 0.0) | (reference > 0.0)) & jnp.all(times >= 0.0)
+    return times, proved & jnp.all(jnp.isfinite(times)) & enough

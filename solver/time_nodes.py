@@ -6,7 +6,7 @@ turn fastest shortly before the end, on the time scale of the fills there, while
 uniform times waste their nodes.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -17,7 +17,7 @@ _GEOMETRIC, _EVEN = 96, 32
 MOST_PILOT_TIMES = _GEOMETRIC + _EVEN
 _MOST_TIMES = 20_001  # that a `max_lookup_error` may lead to
 _PER_DECADE = 4
-CUBIC_MARGIN = 1.05  # of the lookup errors that cubics tell (`off_chord`), for what they miss
+CUBIC_MARGIN = 1.05  # of the lookup errors that cubics tell (`Bends`), for what they miss
 _EVEN_SHARE = 0.05  # of the nodes spread evenly, so that no interval is left without
 
 
@@ -128,12 +128,22 @@ def calendar_times(
     return times
 
 
-def off_chord(start: Any, slope: Any, end: Any, slope_after: Any, length: Any) -> list[Any]:
-    """How far linear interpolation between two moments is off at a quarter, half and three quarters of the
-    way, by the cubic through values and slopes: u(1 - u)((1 - u)(Δs₀ - c) - u(Δs₁ - c)), c = end - start.
+class Bends(NamedTuple):
+    """Of the cubic through values and slopes at two moments; linear in both. NumPy or JAX arrays.
 
-    NumPy or JAX arrays, `length` Δ broadcast against them.
+    At the share u of the way it is u(1 - u)((1 - u)x - uy) off its chord, with x and y how much the slopes at
+    both ends exceed that of the chord, times the length; kept are x - y and x + y.
     """
-    chord = end - start
-    before, after = length * slope - chord, length * slope_after - chord
-    return [u * (1.0 - u) * ((1.0 - u) * before - u * after) for u in (0.25, 0.5, 0.75)]
+
+    even: Any
+    odd: Any
+
+    @classmethod
+    def between(cls, start: Any, slope: Any, end: Any, slope_after: Any, length: Any) -> "Bends":
+        """`length` of time, broadcast against the others."""
+        chord = end - start
+        return cls(length * (slope - slope_after), length * (slope + slope_after) - 2.0 * chord)
+
+    def off_chord(self) -> tuple[Any, Any]:
+        """|off| in the middle; and at a quarter or three quarters of the way, the larger one."""
+        return abs(self.even) / 8.0, (6.0 * abs(self.even) + 3.0 * abs(self.odd)) / 64.0

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from quotegrid.tables.atomic_file import write_atomically
 from quotegrid.tables.canonical_json import canonical_json
+from quotegrid.tables.money import money_unit
 from quotegrid.tables.policy_table import SIDES, PolicyTable
 from quotegrid.tables.table_error import TableError
 from quotegrid.tables.table_parts import table_of_parts
@@ -97,7 +98,7 @@ def variables(table: PolicyTable) -> dict[str, Variable]:
         "value": Variable(
             lattice,
             table.value,
-            _about(_currency(price), f"value of the inventory above its marked price{stationary}"),
+            _about(money_unit(price), f"value of the inventory above its marked price{stationary}"),
         ),
         "lot_size": Variable(
             ("asset",), np.array(table.lot_sizes), _about("units of the asset", "size of one lot")
@@ -110,7 +111,7 @@ def variables(table: PolicyTable) -> dict[str, Variable]:
         about = _about("lots", "order to send at once; positive buys, 0 none")
         found["market_order"] = Variable((*lattice, "asset"), table.market_order, about)
     if table.gain is not None:
-        about = _about(f"{_currency(price)} per {time}", "long-run gain per time")
+        about = _about(f"{money_unit(price)} per {time}", "long-run gain per time")
         found["gain"] = Variable((), np.array(table.gain), about)
     if table.sensitivity is not None:
         found.update(_sensitivities(table.sensitivity, lattice))
@@ -346,10 +347,6 @@ def _tensors(archive: h5netcdf.File, where: str) -> dict[str, NDArray[Any]]:
 
 def _about(units: str, description: str) -> dict[str, str]:
     return {"units": units, "description": description}
-
-
-def _currency(price_unit: str) -> str:
-    return f"{price_unit} × unit of the asset"
 
 
 def _texts(words: list[str]) -> NDArray[Any]:

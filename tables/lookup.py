@@ -327,7 +327,9 @@ class Lookup:
         if time is None:
             low, high, unit = self._time.low, self._time.high, self._table.time_unit
             raise QuoteError(
-                f"this table needs a time, from {low:.12g} to {high:.12g} {unit}", "wrong-coordinates"
+                f"this table needs a time, from {low:.12g} to {high:.12g} {unit} (quotegrid quote: --time "
+                f"{low:.12g})",
+                "wrong-coordinates",
             )
         return self._time.corners(time)
 
@@ -348,7 +350,11 @@ class Lookup:
         known = self._table.regimes
         regime = None if market is None else market.regime
         if regime is None:
-            raise QuoteError(f"this table needs a regime, one of {', '.join(known)}", "wrong-coordinates")
+            raise QuoteError(
+                f"this table needs a regime, one of {', '.join(known)} (quotegrid quote: --regime "
+                f"{known[0]})",
+                "wrong-coordinates",
+            )
         if isinstance(regime, str) and regime in known:
             return known.index(regime)
         if isinstance(regime, str | bool) or not 0 <= regime < len(known) or regime != int(regime):
@@ -375,7 +381,12 @@ class Lookup:
                     )
             for name in names:
                 if name not in numbers:
-                    raise QuoteError(f"this table needs the {kind} {name}", "wrong-coordinates")
+                    axis = self._factors[len(found)]
+                    raise QuoteError(
+                        f"this table needs the {kind} {name}, from {axis.low:.12g} to {axis.high:.12g} "
+                        f"(quotegrid quote: --{kind} {name}={axis.low:.12g})",
+                        "wrong-coordinates",
+                    )
                 found.append(numbers[name])
         return tuple(found)
 

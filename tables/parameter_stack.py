@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from quotegrid.tables.money import money_unit
 from quotegrid.tables.policy_table import NamedAxis, PolicyTable, canonical_numbers
 from quotegrid.tables.problem_changes import with_numbers
 from quotegrid.tables.solution_protocol import Numbers, SolutionProtocol
@@ -262,7 +263,7 @@ def _notes_between(
     between: Mapping[str, float], midpoints: int, nodes: Sequence[PolicyTable]
 ) -> Iterator[str]:
     first, gains_there = nodes[0], [each.gain for each in nodes if each.gain is not None]
-    worth = f"{first.price_unit} × unit"
+    worth = money_unit(first.price_unit)
     yield (
         f"Between the points of the parameter axes linear lookup errs by up to {between['offset']:.2g} "
         f"{first.price_unit} in quotes and {between['value']:.2g} {worth} in value, measured at {midpoints} "

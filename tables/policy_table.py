@@ -148,6 +148,37 @@ class PolicyTable:
     def __hash__(self) -> int:
         return hash(self.content_hash)
 
+    def __repr__(self) -> str:
+        """Market, horizon and shape, then how far the quotes are from the best."""
+        return (
+            f"<PolicyTable of {', '.join(self.symbols)}: {self._horizon} {self._shape}\n"
+            f" {self.status}, {self._distance}>"
+        )
+
+    @property
+    def _horizon(self) -> str:
+        if self.times is not None:
+            return f"finite horizon of {self.times[-1]:g} {self.time_unit}"
+        return "stationary" if self.gain is None else "ergodic"
+
+    @property
+    def _shape(self) -> str:
+        """`(inventory: 41, flow: 2)`, the axes of `offset`."""
+        names = [axis.name for axis in self.axes]
+        if self.regime_axis is not None:
+            names.insert(self.regime_axis, "regime")
+        sizes = zip((*names, "flow"), (*self.lattice_shape, len(self.flows)), strict=True)
+        return f"({', '.join(f'{name}: {size}' for name, size in sizes)})"
+
+    @property
+    def _distance(self) -> str:
+        level, error = self.certificate["level"], self.certificate.get("quote_error")
+        if level == "none":
+            return "not certified"
+        if not isinstance(error, float):
+            return f"certified at level {level}"
+        return f"certified at level {level}: quotes within {error:.2g} {self.price_unit} of the optimum"
+
     @cached_property
     def content_hash(self) -> str:
         """SHA-256, hexadecimal, of the runtime file with the digits of this very hash set to zero."""

@@ -108,6 +108,10 @@ class Quoter:
         """
         return cls(read_safetensors(path), between, outside)
 
+    def __repr__(self) -> str:
+        between, outside = self._rules
+        return f"<Quoter, between={between!r}, outside={outside!r}, from\n {self.table!r}>"
+
     @property
     def flows(self) -> tuple[str, ...]:
         """The labels of the flows, in the order of `offsets`."""

@@ -102,11 +102,17 @@ def _check_validity(table: PolicyTable) -> None:
             if not nodes[0] <= low <= high <= nodes[-1]:
                 raise TableError(
                     "box-form",
-                    f"the box holds {name} from {low:.12g} to {high:.12g}; its axis runs from "
-                    f"{nodes[0]:.12g} to {nodes[-1]:.12g}",
+                    f"the box holds {name} from {low:.12g} to {high:.12g}; allowed: from a lower to a higher "
+                    f"end within its axis, which runs from {nodes[0]:.12g} to {nodes[-1]:.12g}",
                 )
-            if place >= len(table.axes) - assets and not {low, high} <= set(nodes.tolist()):
-                raise TableError("box-form", f"the box ends between nodes of {name}: {low:.12g}, {high:.12g}")
+            for end in (low, high) if place >= len(table.axes) - assets else ():
+                above = int(np.searchsorted(nodes, end))
+                if nodes[above] != end:
+                    raise TableError(
+                        "box-form",
+                        f"the box of {name} ends at {end:.12g}, between two nodes; allowed: a node, such as "
+                        f"{nodes[above - 1]:.12g} or {nodes[above]:.12g}",
+                    )
     prices = table.reference_prices
     if prices is not None:
         _check_shape("reference_price", np.array(prices), (assets,))

@@ -49,6 +49,10 @@ class TableSensitivity:
     bounds: Numbers  # [flow, 2]: lowest and highest offset, price units, infinite where there is none
     bound_parameters: NDArray[np.int64]  # [flow, 2]: the parameter that this bound is, or -1
 
+    def __repr__(self) -> str:
+        shape = " × ".join(map(str, self.offset.shape[1:]))
+        return f"<TableSensitivity by {len(self.parameters)} parameters, of {shape} offsets>"
+
     def tensors(self) -> dict[str, NDArray[Any]]:
         """The tensors of the runtime file, in its order."""
         found = {name: getattr(self, field) for name, field in TENSORS.items()}

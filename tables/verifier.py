@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from quotegrid.tables.canonical_json import canonical_json, read_strict_json
 from quotegrid.tables.check import Check, at_state, first_state, judged
 from quotegrid.tables.container import is_archive
+from quotegrid.tables.money import money_unit
 from quotegrid.tables.policy_table import PolicyTable
 from quotegrid.tables.safetensors_file import read_safetensors, safetensors_bytes
 from quotegrid.tables.table_error import TableError
@@ -238,7 +239,7 @@ def _bellman_equation(table: PolicyTable, problem: ProblemTwin) -> Check:
     gain = 0.0 if table.gain is None else table.gain
     residual = np.abs(operator - problem.discount_rate * table.value - gain)
     allowance = allowance + 4 * ROUNDING * abs(gain)
-    unit = f"{table.price_unit} × unit per {table.time_unit}"
+    unit = f"{money_unit(table.price_unit)} per {table.time_unit}"
     wrong = residual > table.residual + allowance
     if wrong.any():
         where = first_state(wrong)

@@ -43,7 +43,7 @@ SEED = 20130507
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep compiled kernels beside pytest's own cache: most of a run is compiling, and workers share them."""
-    if config.cache is None:  # switched off on the command line
+    if getattr(config, "cache", None) is None:  # switched off on the command line
         return
     jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -140,6 +140,7 @@ def test_show_reports_and_draws(table_file: Path, tmp_path: Path, capsys) -> Non
     shown = capsys.readouterr().out
     assert "XYZ: cara, ergodic" in shown
     assert "gain         0.25 USD per s = 900 USD per h" in shown
+    assert shown.endswith(f"\nwritten: {picture}\n")
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
@@ -208,6 +209,16 @@ def test_quote_at_a_time(tmp_path: Path, table_by_hand, capsys) -> None:
         (["quote", "none.safetensors", "--inventory", "3"], "none.safetensors: No such file or directory."),
         (["show", "none.csv"], "not in '.csv'"),
         (
+            ["show", "eth.toml"],
+            "eth.toml: a problem file, not a table; name the table that was solved from it, or make one: "
+            "`quotegrid solve eth.toml -o eth.safetensors`.",
+        ),
+        (
+            ["uncertainty", "TABLE"],
+            "table.safetensors: a table, not a problem; name the problem file (.toml) that it was solved "
+            "from.",
+        ),
+        (
             ["show", "TABLE", "--plot", "quotes.xyz"],
             "quotes.xyz: a picture's file ends in .png, .svg or .pdf",
         ),
@@ -216,13 +227,35 @@ def test_quote_at_a_time(tmp_path: Path, table_by_hand, capsys) -> None:
         (["example", "glft"], "No shipped example is called 'glft'. Did you mean 'glft-2013'?"),
     ],
 )
-def test_bad_input_is_one_paragraph(arguments: list[str], message: str, table_file: Path, capsys) -> None:
+def test_bad_input_is_one_paragraph(
+    arguments: list[str], message: str, table_file: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.setattr("quotegrid.compiler_cache.set_up_jax", lambda: None)  # pytest has its own cache
     assert run([str(table_file) if word == "TABLE" else word for word in arguments]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
     assert message in shown.err
     assert shown.err.startswith("quotegrid: ")
     assert shown.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["solve", "p.toml", "-o", "no/t.nc"],
+        ["show", "t.nc", "--plot", "no/t.png"],
+        ["audit", "p.toml", "-o", "no/t.png"],
+        ["choose", "p.toml", "--target", "pnl", "--value", "1", "-o", "no/t.toml"],
+        ["document", "t.nc", "-o", "no/t.md"],
+        ["export", "t.nc", "-o", "no/t.csv"],
+        ["calibrate", "d.csv", "-o", "no/t.toml"],
+        ["example", "glft-2013", "-o", "no/t.toml"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_folder_that_is_not_there_is_noticed_before_any_work(words: list[str], capsys) -> None:
+    assert run(words) == 2
+    assert "there is no folder no; make it first. `quotegrid" in capsys.readouterr().err
 
 
 def test_a_bug_is_not_called_bad_input(table_file: Path, capsys, monkeypatch) -> None:
@@ -275,6 +308,7 @@ def test_examples_are_listed_printed_and_written_once(tmp_path: Path, capsys) ->
     assert capsys.readouterr().out == text
     copy = tmp_path / "copy.toml"
     assert run(["example", "glft-2013", "-o", str(copy)]) == 0
+    assert capsys.readouterr().out == f"written: {copy}\n"
     assert copy.read_text(encoding="utf-8") == text
     assert run(["example", "glft-2013", "-o", str(copy)]) == 2
     assert capsys.readouterr().err == f"quotegrid: {copy}: File exists.\n"

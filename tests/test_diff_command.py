@@ -37,13 +37,15 @@ def test_screen_picture_and_exit_code(
     picture = tmp_path / "diff.png"
     assert run(["diff", *names, "-o", str(picture)]) == DONE
     screen = capsys.readouterr().out
-    assert picture.stat().st_size > 10_000
+    assert picture.stat().st_size > 10_000 and screen.endswith(f"\nwritten: {picture}\n")
+    assert run(["diff", *names, "-o", str(picture), "--json"]) == DONE
+    assert capsys.readouterr().err == f"written: {picture}\n"
     for words in (
-        "XYZ: no quote moved by more than 0.25 USD",
+        "XYZ: quotes moved by up to 0.25 USD",
         "have the same parameters",
         "9 states that both tables know",
         "inventory 2 lots",
-        "0.25 USD per s = 900 USD per h → ",
+        "from 900 to 900 USD per h",
         "problem hash failed: ",
     ):
         assert words in screen
@@ -76,7 +78,10 @@ def test_tables_of_two_markets(tmp_path: Path, table_by_hand, capsys) -> None:
     )
     assert run(["diff", *names]) == BAD_INPUT
     said = capsys.readouterr().err
-    assert said == "quotegrid: the two tables cannot be compared: symbols changed from XYZ to ABC\n"
+    assert said == (
+        f"quotegrid: {names[0]}, {names[1]}: the two tables cannot be compared: symbols changed from XYZ to "
+        "ABC; give two tables of one market, with the same units, flows and axes\n"
+    )
 
 
 def test_tables_of_all_shapes_are_compared() -> None:

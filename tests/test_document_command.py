@@ -16,6 +16,7 @@ def test_document(tmp_path: Path, table_by_hand, capsys: pytest.CaptureFixture[s
     assert shown.startswith("# Model documentation: quotes for XYZ\n")
     assert run(["document", str(table), "-o", str(tmp_path / "page.md")]) == DONE
     assert (tmp_path / "page.md").read_text(encoding="utf-8") == shown
+    assert capsys.readouterr().out == f"written: {tmp_path / 'page.md'}\n"
     assert run(["document", str(table), "-o", str(tmp_path / "page.html")]) == DONE
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert text.startswith("<!doctype html>") and "<h1>Model documentation: quotes for XYZ</h1>" in text

@@ -48,7 +48,7 @@ def process(folder: Path) -> Kernel[..., Pair]:
         return Pair(jnp.cumsum(x) + offset, jax.tree.map(lambda leaf: 2.0 * leaf, intensity))
 
     compile_with(KernelFolder(folder))
-    return kernel(double)
+    return kernel()(double)
 
 
 def entries(folder: Path) -> list[Path]:

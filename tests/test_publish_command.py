@@ -72,7 +72,12 @@ def test_publish_checks_swaps_and_rolls_back(
     assert capsys.readouterr().out == f"generation 1 is live in {live} again; 2 is withdrawn\n"
     assert read_table(live / "current.safetensors") == read_table(table(0.5))
     assert run(["rollback", str(live)]) == BAD_INPUT
-    assert "generation 1 is the oldest here, so there is none to return to" in capsys.readouterr().err
+    assert "generation 1 is the oldest here, so there is none to return to; publish the table that" in (
+        capsys.readouterr().err
+    )
+    assert run(["rollback", str(tmp_path / "dead")]) == BAD_INPUT
+    shown = capsys.readouterr().err
+    assert shown == f"quotegrid: {tmp_path / 'dead'}: No such folder; `quotegrid publish` makes one.\n"
 
 
 def test_publish_refuses_and_changes_nothing(table, tmp_path: Path, table_by_hand, capsys) -> None:
@@ -137,6 +142,11 @@ def test_a_damaged_live_table_can_be_replaced(table, tmp_path: Path, capsys) -> 
     words = ["publish", table(0.5), str(live), "--max-quote-error", "1", "--max-quote-change", "inf"]
     assert run(words) == DONE
     assert "there is no live table to compare with" in capsys.readouterr().out
+    assert run(["rollback", str(live)]) == BAD_INPUT
+    shown = capsys.readouterr().err
+    assert (
+        "the table before cannot be returned to: " in shown and "generation 2 is still live: publish" in shown
+    )
 
 
 def test_a_table_that_is_written_while_it_is_checked(table, tmp_path: Path, capsys, monkeypatch) -> None:
@@ -173,12 +183,19 @@ def test_signed_tables(table, tmp_path: Path, capsys) -> None:
     current = str(live / "current.safetensors")
     assert run(["verify", current, "--public-key", f"{desk}.pub"]) == DONE
     assert "pass            signature" in capsys.readouterr().out
-    assert run(["publish", table(0.5), str(live), *LIMITS]) == DONE
+    assert run(["publish", table(0.5), str(live), *LIMITS]) == BAD_INPUT
+    said = "generation 1 is signed and this table is not, so quoters that ask for signatures would refuse it"
+    assert said in capsys.readouterr().err
+    assert run(["publish", table(0.5), str(live), *LIMITS, "--unsigned"]) == DONE
     assert "it is not signed, as generation 1 was: quoters that ask" in capsys.readouterr().out
     assert run(["verify", current, "--public-key", f"{desk}.pub"]) == NO
     assert "the table is not signed [signature-missing]" in capsys.readouterr().out
     assert run(["publish", table(0.5), str(live), *LIMITS, "--sign", f"{desk}.key"]) == DONE
-    assert run(["rollback", str(live)]) == DONE
+    assert run(["rollback", str(live)]) == BAD_INPUT
+    shown = capsys.readouterr().err
+    assert "generation 2 is not signed and the live generation 3 is" in shown
+    assert "publish generation-0000000002.safetensors again with --sign KEY, or return to it all the" in shown
+    assert run(["rollback", str(live), "--unsigned"]) == DONE
     shown = capsys.readouterr().out
     assert "generation 2 is live in" in shown and "it is not signed, as generation 3 was" in shown
     Path(f"{desk}.key").chmod(0o644)
@@ -207,7 +224,7 @@ def test_a_table_is_published_with_its_validity(table, tmp_path: Path, capsys) -
     shown = " ".join(capsys.readouterr().out.split())
     assert "box inventory -3 to 2" in shown and "reference prices from 2400 to 3000 USD." in shown
     words = ["--start", "2026-05-04T10:00+02:00", "--life", "100000d"]
-    assert run(["publish", str(current), str(live), *LIMITS, *words]) == DONE
+    assert run(["publish", str(current), str(live), *LIMITS, *words, "--unsigned"]) == DONE
     again = read_table(current)
     assert again.box is not None
     assert (again.start, again.life, again.box.tolist()) == (1777881600.0, 8.64e9, [[-3.0, 2.0]])
@@ -240,7 +257,15 @@ def test_an_expired_table_is_not_published(table, tmp_path: Path, capsys) -> Non
         (["--box", "inventory"], "'inventory': expected AXIS=LOW:HIGH"),
         (["--box", "inventory=3"], "'3': expected LOW:HIGH"),
         (["--box", "time=0:1"], "the table has no axis 'time'; it has inventory"),
-        (["--box", "inventory=-9:2"], "the box holds inventory from -9 to 2; its axis runs from -4 to 4"),
+        (
+            ["--box", "inventory=-9:2"],
+            "the box holds inventory from -9 to 2; allowed: from a lower to a higher end within its axis, "
+            "which runs from -4 to 4",
+        ),
+        (
+            ["--box", "inventory=-2.5:2"],
+            "the box of inventory ends at -2.5, between two nodes; allowed: a node, such as -3 or -2",
+        ),
         (["--box", "inventory=0:1", "--box", "inventory=0:2"], "inventory is given twice"),
     ],
 )

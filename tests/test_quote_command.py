@@ -55,7 +55,11 @@ def test_every_axis_at_once(said) -> None:
 @pytest.mark.parametrize(
     ("name", "words", "message"),
     [
-        ("regimes", [], "this table needs a regime, one of calm, wild, größer"),
+        (
+            "regimes",
+            [],
+            "this table needs a regime, one of calm, wild, größer (quotegrid quote: --regime calm)",
+        ),
         (
             "regimes",
             ["--regime", "quiet"],

@@ -1,6 +1,7 @@
 """The commands that say how quotes move: sensitivities, uncertainty, and what quote makes of them."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -50,7 +51,7 @@ def test_sensitivities(problem: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         "price.drift",
     ):
         assert words in shown
-    assert picture.stat().st_size > 10_000
+    assert picture.stat().st_size > 10_000 and shown.endswith(f"\nwritten: {picture}\n")
     assert run(["sensitivities", str(problem), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["parameters"]["price.volatility"]
     assert found["unit"] == "USD per √s" and found["now"] == 0.5
@@ -59,13 +60,34 @@ def test_sensitivities(problem: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "5 lots is not on the lattice from -4 to 4 lots" in capsys.readouterr().err
 
 
+def test_paths_stay_whole_in_80_columns(
+    checkout: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quotegrid.compiler_cache.set_up_jax", lambda: None)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["sensitivities", str(checkout / "examples" / "eth-perpetual.toml")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("flow.book/bid.intensity.offset " in line for line in lines) == 2
+    assert max(map(len, lines)) <= 80
+
+
 def test_uncertainty(problem: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["uncertainty", str(problem)]) == 0
     shown = capsys.readouterr().out
-    assert "What to measure better" in shown and "±" in shown
-    assert run(["uncertainty", str(problem), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    assert "What to measure better: the part of the variance that goes if it is known exactly\n" in shown
+    assert "Distances from the mid (USD), with 95 % bands\n" in shown
+    assert re.search(r" 0\.\d+ \(0\.\d+ to 0\.\d+\) ", shown)
+    assert re.search(r"gain 0\.\d+ ± 0\.\d+ USD per s \(95 %\)\n", shown)
+    picture = problem.with_suffix(".svg")
+    assert run(["uncertainty", str(problem), "-o", str(picture)]) == 0
+    assert capsys.readouterr().out.endswith(f"\nwritten: {picture}\n")
+    assert run(["uncertainty", str(problem), "-o", str(picture), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == f"written: {picture}\n"
+    found = json.loads(printed.out)
     assert found["gain_error"] > 0.0 and len(found["ranking"]) == 2
+    low, high = found["band"]["book/bid"]
+    assert low[-1] is high[-1] is None and low[0] < found["offset"]["book/bid"][0] < high[0]
     problem.write_text(PROBLEM, encoding="utf-8")
     assert run(["uncertainty", str(problem)]) == 2
     assert "does not say how well its parameters are known" in capsys.readouterr().err

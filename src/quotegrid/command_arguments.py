@@ -1,6 +1,7 @@
 """What commands have in common: exit codes, arguments and options, numbers on the line, the progress bar."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +12,18 @@ import typer
 DONE, NO, BAD_INPUT = 0, 1, 2
 
 
+def file_to_write(path: Path | None) -> Path | None:
+    """Refuse a file in a folder that is not there, before any work is done."""
+    if path is not None and not path.parent.is_dir():
+        raise typer.BadParameter(f"{path}: there is no folder {path.parent}; make it first")
+    return path
+
+
 def picture_file(path: Path | None) -> Path | None:
-    """Refuse a picture's file that names no format, before any work is done."""
+    """Refuse a picture's file that names no format or no folder, before any work is done."""
     if path is not None and path.suffix not in (".png", ".svg", ".pdf"):
         raise typer.BadParameter(f"{path}: a picture's file ends in .png, .svg or .pdf")
-    return path
+    return file_to_write(path)
 
 
 TableFile = Annotated[Path, typer.Argument(metavar="TABLE", help="A table: .safetensors or .nc.")]
@@ -62,6 +70,12 @@ def named_numbers(words: Sequence[str], option: str, form: str) -> dict[str, flo
 def print_json(entry: object) -> None:
     """One JSON object on one line."""
     print(json.dumps(entry, allow_nan=False))
+
+
+def say_written(path: Path | None, as_json: bool = False, note: str = "") -> None:
+    """One line that names the file written, if one was; on stderr where stdout is one JSON object."""
+    if path is not None:
+        print(f"written: {path}{note}", file=sys.stderr if as_json else sys.stdout)
 
 
 @contextmanager

@@ -26,8 +26,10 @@ from quotegrid.command_arguments import (
     DONE,
     NO,
     TableFile,
+    file_to_write,
     picture_file,
     progress_bar,
+    say_written,
 )
 from quotegrid.complaints import AnswerIsNo, complain, explain
 from quotegrid.handover_commands import diff, document, export
@@ -71,9 +73,7 @@ class Form(StrEnum):
 
 @app.command()
 def solve(
-    problem: Annotated[
-        list[Path], typer.Argument(metavar="PROBLEM.toml…", help="One problem file, or many.")
-    ],
+    problem: Annotated[list[Path], typer.Argument(metavar="PROBLEM.toml", help="One problem file, or many.")],
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help="The table: .safetensors or .nc; else a folder, for many."),
@@ -101,6 +101,7 @@ def solve(
             f"{output} is neither a table (.safetensors or .nc) nor a folder that is there; "
             "name a table, or make the folder first"
         )
+    file_to_write(output)
     from rich.console import Console
 
     from quotegrid.compiler_cache import set_up_jax
@@ -158,6 +159,7 @@ def show(
         from quotegrid.analysis.figures import policy_figure
 
         policy_figure(found).savefig(plot)
+    say_written(plot)
     return DONE
 
 
@@ -197,11 +199,13 @@ def calibrate(
     data: Annotated[
         list[Path],
         typer.Argument(
-            metavar="DATA…",
+            metavar="DATA",
             help="One market: CSV quotes and trades, LOBSTER pairs, Binance captures, hftbacktest .npz.",
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The problem file to write.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", callback=file_to_write, help="The problem file to write.")
+    ],
     plot: Annotated[
         Path | None, typer.Option(callback=picture_file, help="Also draw the fit: .png, .svg or .pdf.")
     ] = None,
@@ -274,14 +278,20 @@ def calibrate(
         if plot is not None:
             found.figure().savefig(plot)
     print(found.summary())
-    print(f"\nwritten: {output}; next: quotegrid solve {output} -o {output.with_suffix('.safetensors')}")
+    print()
+    say_written(plot)
+    print(f"written: {output}; next: quotegrid solve {output} -o {output.with_suffix('.safetensors')}")
     return DONE
 
 
 @app.command()
 def example(
-    name: Annotated[str | None, typer.Argument(help="Without a name, the examples are listed.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write it to a new file.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Without a name, the examples are listed.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", callback=file_to_write, help="Write it to a new file.")
+    ] = None,
 ) -> int:
     """List the shipped problem files, or print or write one."""
     from quotegrid.shipped_examples import example_names, example_text, example_title
@@ -295,6 +305,7 @@ def example(
     else:
         with open(output, "x", encoding="utf-8") as file:
             file.write(example_text(name))
+        say_written(output)
     return DONE
 
 

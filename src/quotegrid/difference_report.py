@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from quotegrid.analysis.quotes import currency, per_time
+from quotegrid.analysis.quotes import currency, hourly
 from quotegrid.tables.documents.difference import Difference
 from quotegrid.tables.verifier import Verification
 
@@ -31,7 +31,7 @@ def _largest(found: Difference) -> str:
     largest = found.largest_quote_change
     if math.isinf(largest):
         return "quotes appeared or vanished"
-    return f"no quote moved by more than {largest:.4g} {found.new.price_unit}"
+    return f"quotes moved by up to {largest:.4g} {found.new.price_unit}" if largest else "no quote moved"
 
 
 def _parameters(found: Difference) -> RenderableType:
@@ -74,8 +74,9 @@ def _facts(
     move = found.value
     yield "value", f"moved most at {move.where}: from {move.before:.6g} to {move.after:.6g} {money}"
     if found.old.gain is not None and found.new.gain is not None:
-        gains = (per_time(gain, money, found.new.time_unit) for gain in (found.old.gain, found.new.gain))
-        yield "gain", " → ".join(gains)
+        before, after = found.old.gain, found.new.gain
+        per, times = hourly(found.new.time_unit)
+        yield "gain", f"from {before * times:.6g} to {after * times:.6g} {money} per {per}"
     for name, checks in zip(("old", "new"), verified, strict=True):
         if checks.passed:
             yield f"verify, {name}", f"all {len(checks.checks)} checks passed or do not apply"

@@ -9,10 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from quotegrid.analysis.audit import Audit
-from quotegrid.analysis.evaluation_result import Evaluation
+from quotegrid.analysis.evaluation_result import NOTHING, Evaluation
 from quotegrid.analysis.preference_choice import MEASURES, PreferenceChoice
-
-NOTHING = 1e-9  # of the optimum: a smaller loss is none
 
 
 def evaluation_report(found: Evaluation) -> RenderableType:
@@ -133,15 +131,19 @@ def _facts(found: Evaluation) -> Iterator[tuple[str, str]]:
     over = "in all" if found.horizon == "finite" else f"per {found.time_unit}"
     yield "fills", ", ".join(f"{label} {rate:.4g}" for label, rate in found.fills.items()) + f" {over}"
     means, spreads = found.inventory_mean, found.inventory_deviation
-    held = ", ".join(f"{m:+.3g} ± {s:.3g}" for m, s in zip(means, spreads, strict=True))
-    yield "inventory", f"{held} lots, at a limit {found.time_at_limits:.2%} of the time"
+    held = ", ".join(
+        f"mean {0.0 if abs(m) <= NOTHING * s else m:.3g}, standard deviation {s:.3g} lots"
+        for m, s in zip(means, spreads, strict=True)
+    )
+    yield "inventory", f"{held}; at a limit {found.time_at_limits:.2%} of the time"
     half_lives = [x for x in found.half_life if not math.isnan(x)]
     if half_lives:
         yield "half-life", ", ".join(f"{x:.4g}" for x in half_lives) + f" {found.time_unit}"
     first, last = found.time_to_flat.reshape(-1)[[0, -1]]
     yield (
         "time to flat",
-        f"{first:.4g} {found.time_unit} from the lowest, {last:.4g} from the highest inventory",
+        f"from the lowest inventory {first:.4g} {found.time_unit}, from the highest {last:.4g} "
+        f"{found.time_unit}",
     )
     yield "error", f"about {found.error:.1g} {found.money} {_per(found)}, of the arithmetic"
     for note in found.notes:

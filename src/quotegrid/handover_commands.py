@@ -6,7 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from quotegrid.command_arguments import DONE, NO, AsJson, PictureOutput, TableFile, print_json
+from quotegrid.command_arguments import (
+    DONE,
+    NO,
+    AsJson,
+    PictureOutput,
+    TableFile,
+    file_to_write,
+    print_json,
+    say_written,
+)
 
 
 def diff(
@@ -20,10 +29,15 @@ def diff(
 ) -> int:
     """What changed between two tables: parameters, where quotes moved most, value, and what verify says."""
     from quotegrid.table_files import read_table
-    from quotegrid.tables.documents.difference import compare
+    from quotegrid.tables.documents.difference import NotComparableError, compare
     from quotegrid.tables.verifier import verify_table
 
-    found = compare(read_table(old), read_table(new))
+    try:
+        found = compare(read_table(old), read_table(new))
+    except NotComparableError as error:
+        raise NotComparableError(
+            f"{old}, {new}: {error}; give two tables of one market, with the same units, flows and axes"
+        ) from error
     verified = verify_table(found.old, str(old)), verify_table(found.new, str(new))
     if output is not None:
         from quotegrid.analysis.difference_figure import difference_figure
@@ -38,6 +52,7 @@ def diff(
         from quotegrid.difference_report import difference_report
 
         Console().print(difference_report(found, verified))
+    say_written(output, as_json)
     if max_quote_change is None or found.largest_quote_change <= max_quote_change:
         return DONE
     if not as_json:
@@ -49,7 +64,12 @@ def document(
     table: TableFile,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The page: .md or .html; else Markdown on the screen."),
+        typer.Option(
+            "--output",
+            "-o",
+            callback=file_to_write,
+            help="The page: .md or .html; else Markdown on the screen.",
+        ),
     ] = None,
 ) -> int:
     """Write the model-risk page of a table: purpose, assumptions, parameters, checks, limits, weaknesses."""
@@ -67,6 +87,7 @@ def document(
         return DONE
     text = html_page(found) if output.suffix == ".html" else markdown(found)
     write_atomically(output, [text.encode()])
+    say_written(output)
     return DONE
 
 
@@ -74,7 +95,12 @@ def export(
     table: TableFile,
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="Ends in .csv, .parquet (long form), .npz or .h (C header)."),
+        typer.Option(
+            "--output",
+            "-o",
+            callback=file_to_write,
+            help="Ends in .csv, .parquet (long form), .npz or .h (C header).",
+        ),
     ],
 ) -> int:
     """Write a table for other programs: CSV, Parquet, NumPy's .npz, or a C header."""

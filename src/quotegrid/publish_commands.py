@@ -12,6 +12,9 @@ from quotegrid.validity_arguments import Box, Life, PriceBox, Start, named_spans
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where quoters follow tables.")]
 UNSIGNED = "it is not signed, as generation {} was: quoters that ask for signatures do not take it"
+Unsigned = Annotated[
+    bool, typer.Option("--unsigned", help="Even if the table is not signed and the live one is.")
+]
 Wait = Annotated[float, typer.Option(help="Seconds to wait for another publisher.", min=0.0)]
 
 
@@ -32,6 +35,7 @@ def publish(
     price_box: PriceBox = None,
     box: Box = None,
     sign: Annotated[Path | None, typer.Option(metavar="KEY", help="Sign it with this private key.")] = None,
+    unsigned: Unsigned = False,
     wait: Wait = 10.0,
 ) -> int:
     """Check a table and make it the live one of a folder, in one step. Exit code 1 if a check fails.
@@ -76,8 +80,8 @@ def publish(
             print(f"not published; {'nothing' if live is None else f'generation {live}'} is live in {folder}")
             return NO
         signature = None if key is None else key.sign(found.content_hash)
-        was_signed = is_signed(folder, live)
-        number = at_work.publish(found, signature, keep)
+        was_signed = live is not None and at_work.is_signed(live)
+        number = at_work.publish(found, signature, keep, unsigned)
     signed = "" if key is None else f", signed by the key {signing_module().fingerprint(key.public_bytes)}"
     print(f"generation {number} is live in {folder}{signed}")
     if key is None and was_signed:
@@ -107,24 +111,26 @@ def live_table(at_work: Any, live: int, max_quote_change: float) -> Any:
         ) from error
 
 
-def rollback(folder: Folder, wait: Wait = 10.0) -> int:
+def rollback(folder: Folder, unsigned: Unsigned = False, wait: Wait = 10.0) -> int:
     """Return to the table that was live before."""
-    from quotegrid.tables.publication.publishing import publisher
+    from quotegrid.tables.publication.publishing import PublishingError, publisher
+    from quotegrid.tables.table_error import TableError
 
     with publisher(folder, wait) as at_work:
-        was_signed = is_signed(folder, at_work.live)
-        withdrawn, live = at_work.rollback()
+        before = at_work.live
+        was_signed = before is not None and at_work.is_signed(before)
+        try:
+            withdrawn, live = at_work.rollback(unsigned)
+        except TableError as error:
+            raise PublishingError(
+                f"the table before cannot be returned to: {error}; generation {before} is still live: "
+                "publish the table that shall be (quotegrid publish)"
+            ) from error
+        signed = at_work.is_signed(live)
     print(f"generation {live} is live in {folder} again; {withdrawn} is withdrawn")
-    if was_signed and not is_signed(folder, live):
+    if was_signed and not signed:
         print(UNSIGNED.format(withdrawn))
     return DONE
-
-
-def is_signed(folder: Path, number: int | None) -> bool:
-    """Whether there is a signature beside a generation."""
-    from quotegrid.tables.publication.generations import signature_path, table_name
-
-    return number is not None and signature_path(folder / table_name(number)).exists()
 
 
 def keygen(

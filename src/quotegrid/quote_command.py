@@ -38,8 +38,8 @@ def quote(
     at: Annotated[
         float | None, typer.Option("--time", help="For a finite horizon, from 0 to its end.")
     ] = None,
-    between: Annotated[Between, typer.Option(help="Between lattice points.")] = Between.EXACT,
-    outside: Annotated[Outside, typer.Option(help="Outside the table.")] = Outside.REFUSE,
+    between: Annotated[Between, typer.Option(help="What to quote between lattice points.")] = Between.EXACT,
+    outside: Annotated[Outside, typer.Option(help="What to quote outside the table.")] = Outside.REFUSE,
     factor: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="One for each factor of the table.")
     ] = None,

@@ -10,9 +10,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from quotegrid.analysis.quotes import money_unit
 from quotegrid.analysis.sensitivities import Sensitivities, moves_of
 from quotegrid.models.problem import Problem
+from quotegrid.tables.money import money_unit
 
 MOST_ROWS = 16
 PER_CENT = 0.01
@@ -79,10 +79,17 @@ def _empty_table(
     title: str, labels: list[str], last: str, unit: str, last_unit: str, beside: str | None = None
 ) -> Table:
     """A column for the parameter, perhaps one beside it, one for each flow and one for gain or value."""
-    shown = Table(title=title, title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Table(
+        title=title,
+        title_justify="left",
+        title_style="",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),  # so that paths of lists stay whole in 80 columns
+    )
     shown.add_column("parameter", overflow="fold")
     if beside is not None:
-        shown.add_column(beside, max_width=14)  # so that paths stay whole in 80 columns
+        shown.add_column(beside, max_width=14)  # for the same end
     for label in labels:
         shown.add_column(f"{label}\n({unit})", justify="right", no_wrap=True)
     shown.add_column(f"{last}\n({last_unit})", justify="right", no_wrap=True)

@@ -6,7 +6,7 @@ Each computes with JAX under a progress bar, then prints a screen or one JSON ob
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,9 +16,11 @@ from quotegrid.command_arguments import (
     PictureOutput,
     ProblemPath,
     TableFile,
+    file_to_write,
     numerals,
     print_json,
     progress_bar,
+    say_written,
 )
 from quotegrid.complaints import AnswerIsNo
 
@@ -32,7 +34,7 @@ def evaluate(
     """What a table's quotes earn, risk and lose against the optimum, under any problem of its flows."""
     from rich.console import Console
 
-    with jax_at_work(f"evaluating {table.name}"):
+    with jax_at_work(f"evaluating {table.name}", problem):
         from quotegrid.analysis.evaluation import evaluate as evaluate_policy
         from quotegrid.models.problem_file import read_problem_file
         from quotegrid.table_files import read_table
@@ -56,17 +58,19 @@ def audit(
         list[Path] | None, typer.Option(help="Tables of one's own to compare as well.", metavar="TABLE")
     ] = None,
     session: Annotated[
-        float | None, typer.Option(help="What Avellaneda-Stoikov takes for the time to the end.")
+        float | None,
+        typer.Option(help="What Avellaneda-Stoikov takes for the time to the end, in the problem's time."),
     ] = None,
     delay: Annotated[
-        float | None, typer.Option(help="Also quotes that see the inventory so late on average.")
+        float | None,
+        typer.Option(help="Also quotes that see the inventory so late on average, in the problem's time."),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
     """How far textbook formulas and rounded tables are from the optimum, in money."""
     from rich.console import Console
 
-    with jax_at_work(f"auditing {problem.name}"):
+    with jax_at_work(f"auditing {problem.name}", problem):
         from quotegrid.analysis.audit import audit as audit_problem
         from quotegrid.models.problem_file import read_problem_file
         from quotegrid.table_files import read_table
@@ -78,10 +82,12 @@ def audit(
             found.figure().savefig(output)
     if as_json:
         print_json(found.to_json())
+        say_written(output, as_json)
         return DONE
     from quotegrid.evaluation_report import audit_report
 
     Console().print(audit_report(found))
+    say_written(output)
     return DONE
 
 
@@ -94,18 +100,22 @@ def choose(
         str | None, typer.Option(help="Path of the number to choose; else the preferences' own.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the problem file with it.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", callback=file_to_write, help="Write the problem file with it, comments kept."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Find the risk aversion or penalty whose optimum has this inventory or P&L."""
     from rich.console import Console
 
-    with jax_at_work(f"searching with {problem.name}"):
+    with jax_at_work(f"searching with {problem.name}", problem):
         from quotegrid.analysis.preference_choice import InfeasibleTarget, choose_preference
-        from quotegrid.models.problem_file import ProblemFile, read_problem_file, write_problem_file
+        from quotegrid.models.problem_file import read_problem_file
 
-        file = read_problem_file(problem)
+        file, note = read_problem_file(problem), ""
+        text = problem.read_text(encoding="utf-8")
         try:
             found = choose_preference(
                 file.problem, target=target, value=value, parameter=parameter, beyond=beyond
@@ -113,8 +123,11 @@ def choose(
         except InfeasibleTarget as error:
             raise AnswerIsNo(f"{problem}: {error}") from error
         if output is not None:
-            chosen = ProblemFile(problem=found.problem, table=file.table, numerics=file.numerics)
-            write_problem_file(output, chosen)
+            from quotegrid.tables.atomic_file import write_atomically
+
+            written, kept = chosen_text(text, file, found)
+            note = "" if kept else f"; without the comments of {problem}, whose blocks are other ones now"
+            write_atomically(output, [written.encode()])
     if as_json:
         entry = {
             "parameter": found.parameter,
@@ -123,11 +136,30 @@ def choose(
             "reached": found.reached,
         }
         print_json({**entry, "evaluation": found.evaluation.to_json()})
+        say_written(output, as_json, note)
         return DONE
     from quotegrid.evaluation_report import choice_report
 
     Console().print(choice_report(found))
+    say_written(output, as_json, note)
     return DONE
+
+
+def chosen_text(text: str, file: Any, found: Any) -> tuple[str, bool]:
+    """The problem file with the number that was found, and whether all else is as it was written.
+
+    It is not where a block for both sides had to be split: then the text is the canonical one.
+    """
+    from quotegrid.models.edited_toml import with_number
+    from quotegrid.models.paths import read
+    from quotegrid.models.problem_file import dumps, parse_problem
+
+    wanted = dumps(file.model_copy(update={"problem": found.problem}))
+    remark = f"chosen for {found.target} = {found.wanted:g}, was {read(file.problem, found.parameter):.6g}"
+    edited = with_number(text, found.parameter, found.value, remark)
+    if edited is None or dumps(parse_problem(edited)) != wanted:
+        return wanted, False
+    return edited, True
 
 
 def sensitivities(
@@ -139,7 +171,7 @@ def sensitivities(
     """How quotes, value and gain move with every number of a problem."""
     from rich.console import Console
 
-    with jax_at_work(f"differentiating {problem.name}"):
+    with jax_at_work(f"differentiating {problem.name}", problem):
         from quotegrid.analysis.sensitivities import sensitivities as differentiate
         from quotegrid.models.problem_file import read_problem_file
 
@@ -153,9 +185,11 @@ def sensitivities(
 
     if as_json:
         print_json(to_json(found))
+        say_written(output, as_json)
         return DONE
     lots = None if inventory is None else numerals(inventory, "--inventory")
     Console().print(sensitivities_report(found, state_of(found, file.problem, lots)))
+    say_written(output)
     return DONE
 
 
@@ -163,7 +197,7 @@ def uncertainty(problem: ProblemPath, output: PictureOutput = None, as_json: AsJ
     """What the errors of the parameters do to quotes and gain, and which to measure better."""
     from rich.console import Console
 
-    with jax_at_work(f"differentiating {problem.name}"):
+    with jax_at_work(f"differentiating {problem.name}", problem):
         from quotegrid.analysis.uncertain_quotes import uncertain_quotes
         from quotegrid.models.problem_file import read_problem_file
 
@@ -177,16 +211,26 @@ def uncertainty(problem: ProblemPath, output: PictureOutput = None, as_json: AsJ
 
     if as_json:
         print_json(to_json(found))
+        say_written(output, as_json)
         return DONE
     Console().print(uncertainty_report(found))
+    say_written(output)
     return DONE
 
 
 @contextmanager
-def jax_at_work(title: str) -> Iterator[None]:
-    """JAX set up for the command line, and a bar while it works."""
+def jax_at_work(title: str, problem: Path) -> Iterator[None]:
+    """JAX set up for the command line, and a bar while it works; errors name the problem file."""
     from quotegrid.compiler_cache import set_up_jax
 
     with progress_bar(title):
         set_up_jax()
-        yield
+        from quotegrid.models.faults import ProblemError
+        from quotegrid.solver.status import SolveError
+
+        try:
+            yield
+        except SolveError as error:
+            raise AnswerIsNo(f"{problem}: {error}") from error
+        except ProblemError as error:
+            raise ProblemError(error.faults, error.source or str(problem)) from error

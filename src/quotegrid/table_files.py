@@ -22,6 +22,11 @@ def table_format(path: str | Path) -> str:
             f"{path} is a folder, not a table; where tables are published, the live one is "
             f"{Path(path) / 'current.safetensors'}."
         )
+    if suffix == ".toml":
+        raise UnknownTableFormatError(
+            f"{path}: a problem file, not a table; name the table that was solved from it, or make one: "
+            f"`quotegrid solve {path} -o {Path(path).with_suffix(RUNTIME)}`."
+        )
     if suffix not in (RUNTIME, ARCHIVE):
         raise UnknownTableFormatError(
             f"{path}: a table's file ends in {RUNTIME} (the runtime form) or {ARCHIVE} (the NetCDF archive), "

@@ -1,5 +1,6 @@
 """Uncertain quotes on one screen and as JSON, for `quotegrid uncertainty`."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from quotegrid.analysis.quotes import inventory_unit, money_unit, quote_pairs, reference
+from quotegrid.analysis.quotes import inventory_unit, quote_pairs, reference
 from quotegrid.analysis.uncertain_quotes import TWO_SIDED_95, UncertainQuotes
+from quotegrid.calibration.error_text import with_error
+from quotegrid.tables.money import money_unit
 from quotegrid.tables.policy_table import PolicyTable
 
 ROWS_SHOWN = 9
+HELD = 1e-9  # of a quote: a narrower band is none
 
 
 def uncertainty_report(found: UncertainQuotes) -> RenderableType:
@@ -24,41 +28,31 @@ def uncertainty_report(found: UncertainQuotes) -> RenderableType:
     parts: list[RenderableType] = [
         Text(f"{table.symbols[0]}: what errors of the parameters do{when}", style="bold")
     ]
-    shown = Table(
-        title=f"Distances from the {reference(table)} ({table.price_unit}), ± 1.96 standard errors",
-        title_justify="left",
-        title_style="",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
+    parts.append("")
+    title = f"Distances from the {reference(table)} ({table.price_unit}), with 95 % bands"
+    parts.append(Text(title))
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     shown.add_column(f"inventory\n({inventory_unit(table)})", justify="right")
     for word in ("bid offset", "ask offset"):
         shown.add_column(word, justify="right")
-    offset, room = table.offset[start], TWO_SIDED_95 * found.offset_error[start]
+    offset, (low, high) = table.offset[start], (edge[start] for edge in found.band())
     axis = table.inventories[0]
     for row in sorted({int(x) for x in np.rint(np.linspace(0, len(axis) - 1, min(ROWS_SHOWN, len(axis))))}):
-        cells = zip(
-            (pair.bid_offset(offset)[row], pair.ask_offset(offset)[row]),
-            (pair.bid_offset(room)[row], pair.ask_offset(room)[row]),
-            strict=True,
+        cells = (
+            _with_band(*(float(of(numbers)[row]) for numbers in (offset, low, high)))
+            for of in (pair.bid_offset, pair.ask_offset)
         )
-        shown.add_row(f"{axis[row]:g}", *(_with_error(number, error) for number, error in cells))
+        shown.add_row(f"{axis[row]:g}", *cells)
     parts.append(shown)
     if found.gain_error is not None and found.solution.gain is not None:
-        gain = _with_error(found.solution.gain, TWO_SIDED_95 * found.gain_error)
-        parts.append(Text(f"gain {gain} {money} per {table.time_unit}"))
-    parts += ["", _sources(found)]
-    return Group(*parts)
+        gain = with_error(found.solution.gain, TWO_SIDED_95 * found.gain_error)
+        parts.append(Text(f"gain {gain} {money} per {table.time_unit} (95 %)"))
+    parts += ["", Text("What to measure better: the part of the variance that goes if it is known exactly")]
+    return Group(*parts, _sources(found))
 
 
 def _sources(found: UncertainQuotes) -> Table:
-    shown = Table(
-        title="What to measure better: the part of the variance that would go if it were known exactly",
-        title_justify="left",
-        title_style="",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     shown.add_column("parameter")
     shown.add_column("of the quotes", justify="right")
     if found.gain_error is not None:
@@ -70,7 +64,9 @@ def _sources(found: UncertainQuotes) -> Table:
 
 
 def to_json(found: UncertainQuotes) -> dict[str, Any]:
-    """Standard errors by flow, over time (if any) and inventory, and the ranking; null: off."""
+    """Standard errors and both edges of the 95 % bands by flow, over time (if any) and inventory, and the
+    ranking; null: off.
+    """
     table = PolicyTable.from_solution(found.solution)
     return {
         "inventory": [axis.tolist() for axis in table.inventories],
@@ -78,6 +74,10 @@ def to_json(found: UncertainQuotes) -> dict[str, Any]:
         "offset": {label: _plain(table.offset[..., flow]) for flow, label in enumerate(table.flow_labels)},
         "offset_error": {
             label: _plain(found.offset_error[..., flow]) for flow, label in enumerate(table.flow_labels)
+        },
+        "band": {
+            label: [_plain(edge[..., flow]) for edge in found.band()]
+            for flow, label in enumerate(table.flow_labels)
         },
         "value_error": _plain(found.value_error),
         "gain": table.gain,
@@ -92,11 +92,11 @@ def _plain(numbers: Any) -> Any:
     return float(numbers) if np.isfinite(numbers) else None
 
 
-def _with_error(number: float, error: float) -> str:
-    """A number to the digits that its error leaves meaningful."""
-    if not np.isfinite(number):
+def _with_band(number: float, low: float, high: float) -> str:
+    """A quote and the ends of its band, to the digits that the band leaves meaningful."""
+    if math.isnan(number):
         return "off"
-    if error <= 0.0:
-        return f"{number:.4g}"
-    decimals = max(0, 1 - int(np.floor(np.log10(error))))
-    return f"{number:.{decimals}f} ± {error:.{decimals}f}"
+    if high - low <= HELD * abs(number):
+        return f"{number:.4g} (held)"
+    decimals = max(0, 1 - math.floor(math.log10((high - low) / 2.0)))
+    return f"{number:.{decimals}f} ({low:.{decimals}f} to {high:.{decimals}f})"

@@ -65,6 +65,12 @@ class Difference:
     value: Move  # currency
     states: int  # compared
 
+    def __repr__(self) -> str:
+        return (
+            f"<Difference of two tables of {', '.join(self.new.symbols)}: {len(self.parameters)} parameters "
+            f"changed, quotes moved by up to {self.largest_quote_change:.4g} {self.new.price_unit}>"
+        )
+
     @property
     def largest_quote_change(self) -> float:
         """The largest absolute change of any quote, price units; infinite where one appeared or vanished."""

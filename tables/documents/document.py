@@ -8,12 +8,12 @@ writes the page as Markdown or HTML.
 """
 
 import json
-import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from quotegrid.tables.documents.parameters import parameters, unmatched_errors
 from quotegrid.tables.documents.sentences import assumptions, weaknesses
+from quotegrid.tables.money import money_unit
 from quotegrid.tables.policy_table import PolicyTable
 from quotegrid.tables.validity import axis_ranges, validity_lines
 from quotegrid.tables.verifier import Verification
@@ -86,11 +86,6 @@ def document(table: PolicyTable, verified: Verification) -> tuple[Section, ...]:
         Section("To be filled in by those who use it", (_left_open(),)),
         Section("What current guidance asks for", tuple(_guidance())),
     )
-
-
-def money_unit(price_unit: str) -> str:
-    """The unit of values: USD where prices are in USD, "tick × unit" where they are in ticks."""
-    return price_unit if re.fullmatch(r"[A-Z]{3,5}", price_unit) else f"{price_unit} × unit"
 
 
 def _identity(table: PolicyTable, verified: Verification) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from quotegrid.tables.money import money_unit
 from quotegrid.tables.policy_table import PolicyTable
 
 
@@ -46,7 +47,7 @@ def columns(table: PolicyTable) -> list[Column]:
     def of_state(numbers: NDArray[Any]) -> NDArray[Any]:
         return np.broadcast_to(numbers[..., None], shape).ravel()
 
-    money = f"{table.price_unit} × unit of the asset"
+    money = money_unit(table.price_unit)
     found = []
     places = [place for place in range(len(shape) - 1) if place != table.regime_axis]
     axis_units = {"time": table.time_unit, **dict.fromkeys(table.inventory_names, "lots")}

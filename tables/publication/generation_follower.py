@@ -47,6 +47,9 @@ class Held(NamedTuple, Generic[Q]):
     table: PolicyTable
     quoter: Q
 
+    def __repr__(self) -> str:
+        return f"<Held generation {self.generation} in a {type(self.quoter).__name__}, from\n {self.table!r}>"
+
 
 class Refusal(NamedTuple):
     """Why the generation that the pointer names was not taken."""

@@ -36,6 +36,7 @@ from quotegrid.tables.publication.generations import (
     live_name,
     number_of,
     numbers,
+    signature_path,
     table_name,
 )
 from quotegrid.tables.safetensors_file import read_safetensors, write_safetensors
@@ -81,19 +82,33 @@ class Publisher:
         """
         return read_safetensors(self.folder / table_name(number))
 
-    def publish(self, table: PolicyTable, signature: bytes | None = None, keep: int = 5) -> int:
+    def is_signed(self, number: int) -> bool:
+        """Whether a signature lies beside a generation."""
+        return signature_path(self.folder / table_name(number)).exists()
+
+    def publish(
+        self, table: PolicyTable, signature: bytes | None = None, keep: int = 5, unsigned: bool = False
+    ) -> int:
         """Make the next generation of a table and let the pointer lead to it; returns its number.
 
         signature: what `signing` made for this table. keep: generations that stay, the live one among them.
+        unsigned: even if it is not signed and the live one is.
 
         Raises:
-            PublishingError: fewer than two generations would stay.
+            PublishingError: fewer than two generations would stay, or it is not signed and the live one is.
             OSError: it could not be written; the generation that was live still is.
         """
         if keep < LEAST_KEPT:
             raise PublishingError(
                 f"{keep} generations would be kept; at least {LEAST_KEPT} are needed: the live one, "
                 "and one to return to"
+            )
+        live = self.live
+        if signature is None and live is not None and self.is_signed(live) and not unsigned:
+            raise PublishingError(
+                f"{self.folder}: generation {live} is signed and this table is not, so quoters that ask for "
+                f"signatures would refuse it and go on with {live}; sign it (quotegrid publish: --sign KEY), "
+                "or publish it without (--unsigned; Python: unsigned=True)"
             )
         self._clear()
         found = (*numbers(self.folder, LIVE), *numbers(self.folder, WITHDRAWN))
@@ -110,11 +125,13 @@ class Publisher:
             self._prune(keep)
         return number
 
-    def rollback(self) -> tuple[int, int]:
+    def rollback(self, unsigned: bool = False) -> tuple[int, int]:
         """Return to the generation that was live before: (withdrawn number, live number).
 
+        unsigned: even if it is not signed and the live one is.
+
         Raises:
-            PublishingError: there is none before.
+            PublishingError: there is none before, or it is not signed and the live one is.
             OSError, TableError: it is not intact; the generation that was live still is.
         """
         self._clear()
@@ -122,11 +139,22 @@ class Publisher:
         earlier = [] if live is None else [number for number in numbers(self.folder, LIVE) if number < live]
         if live is None or not earlier:
             what = "nothing is published" if live is None else f"generation {live} is the oldest"
-            raise PublishingError(f"{self.folder}: {what} here, so there is none to return to")
-        self.read(earlier[-1])
-        self._point_to(earlier[-1])
+            raise PublishingError(
+                f"{self.folder}: {what} here, so there is none to return to; publish the table that shall be "
+                "live (quotegrid publish)"
+            )
+        before = earlier[-1]
+        self.read(before)
+        if self.is_signed(live) and not self.is_signed(before) and not unsigned:
+            raise PublishingError(
+                f"{self.folder}: generation {before} is not signed and the live generation {live} is, so "
+                f"quoters that ask for signatures would refuse it and go on with {live}; publish "
+                f"{table_name(before)} again with --sign KEY, or return to it all the same (quotegrid "
+                "rollback: --unsigned; Python: unsigned=True)"
+            )
+        self._point_to(before)
         self._clear()
-        return live, earlier[-1]
+        return live, before
 
     def _clear(self) -> None:
         """Delete unfinished files; rename generations above the live one, which shall never be live again."""
@@ -171,6 +199,10 @@ def publisher(folder: str | os.PathLike[str], wait: float = 10.0) -> Iterator[Pu
     where = Path(folder)
     if fcntl is None:
         raise PublishingError(f"{where}: tables are published from POSIX systems only; this is {os.name}")
+    if not where.is_dir():
+        if where.exists():
+            raise NotADirectoryError(errno.ENOTDIR, "No folder; name the one that quoters follow", str(where))
+        raise FileNotFoundError(errno.ENOENT, "No such folder; `quotegrid publish` makes one", str(where))
     handle = os.open(where / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         _wait_for(handle, where, time.monotonic() + wait)

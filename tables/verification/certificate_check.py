@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from quotegrid.tables.check import Check
+from quotegrid.tables.money import money_unit
 from quotegrid.tables.policy_table import PolicyTable
 from quotegrid.tables.verification.bounds import Bounds, NotProvedError
 from quotegrid.tables.verification.finite_bounds import finite_bounds
@@ -96,7 +97,7 @@ def read_claim(stated: Mapping[str, Any], table: PolicyTable) -> Claim:
 
 def _objection(table: PolicyTable, claim: Claim, bounds: Bounds) -> str:
     """Why the claim is better than what can be proved; empty where it is not."""
-    price, worth = table.price_unit, f"{table.price_unit} × unit"
+    price, worth = table.price_unit, money_unit(table.price_unit)
     flow = worth if table.gain is None else f"{worth} per {table.time_unit}"
     for what, unit, claimed, proved, rounding in (
         ("the value is right", worth, claim.value, bounds.value, bounds.value_rounding),

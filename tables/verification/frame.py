@@ -7,6 +7,7 @@
 import numpy as np
 
 from quotegrid.tables.check import Check, judged
+from quotegrid.tables.money import money_unit
 from quotegrid.tables.policy_table import PolicyTable
 from quotegrid.tables.verification.bellman_twin import ROUNDING
 from quotegrid.tables.verification.problem_twin import ProblemTwin
@@ -102,16 +103,15 @@ def _stated_errors(table: PolicyTable, problem: ProblemTwin) -> Check:
     """Residual and, with a time axis, lookup error are stated; their size is for the reader to judge."""
     name = "stated errors"
     unit = table.price_unit
+    money = money_unit(unit)
     if problem.horizon != "finite":
         return judged(
             name,
             table.lookup_error is None,
-            f"residual {table.residual:.2g} {unit} × unit per {table.time_unit}, no time axis to interpolate",
+            f"residual {table.residual:.2g} {money} per {table.time_unit}, no time axis to interpolate",
             "a lookup error in time is stated, but the table has no time axis",
         )
     if table.lookup_error is None:
         return Check(name, "fail", "the error of linear lookup between the stored times is not stated")
     offset = table.lookup_error["offset"]
-    return Check(
-        name, "pass", f"residual {table.residual:.2g} {unit} × unit, lookup error {offset:.2g} {unit}"
-    )
+    return Check(name, "pass", f"residual {table.residual:.2g} {money}, lookup error {offset:.2g} {unit}")

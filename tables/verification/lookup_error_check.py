@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quotegrid.tables.check import Check
+from quotegrid.tables.money import money_unit
 from quotegrid.tables.policy_table import PolicyTable
 from quotegrid.tables.verification.bellman_twin import flow_state
 from quotegrid.tables.verification.finite_bounds import interval_arrivals
@@ -46,7 +47,7 @@ def lookup_error_check(table: PolicyTable, problem: ProblemTwin) -> Check:
     value = float(np.max(np.abs(0.5 * (later + table.value[:-1]) - middle)))
     offset = _offset_error(table, problem, middle, room)
     errors = (
-        ("values", value, stated["value"], f"{table.price_unit} × unit", 4.0 * room),
+        ("values", value, stated["value"], money_unit(table.price_unit), 4.0 * room),
         ("quotes", offset, stated["offset"], table.price_unit, 4.0 * room / unit),
     )
     for what, error, said, called, allowance in errors:

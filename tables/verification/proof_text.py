@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from quotegrid.tables.money import money_unit
 from quotegrid.tables.policy_table import PolicyTable
 from quotegrid.tables.verification.bounds import Bounds
 from quotegrid.tables.verification.problem_twin import ProblemTwin
@@ -24,7 +25,7 @@ def proof_lines(table: PolicyTable, problem: ProblemTwin, bounds: Bounds) -> tup
 
 
 def _rows(table: PolicyTable, problem: ProblemTwin, bounds: Bounds) -> Iterator[tuple[str, str]]:
-    price, worth, claimed = table.price_unit, f"{table.price_unit} × unit", table.certificate
+    price, worth, claimed = table.price_unit, money_unit(table.price_unit), table.certificate
     ergodic, finite = problem.horizon == "ergodic", problem.horizon == "finite"
     flow = f"{worth} per {table.time_unit}" if ergodic else worth
     at = f"at all {len(problem.lots)} inventories"

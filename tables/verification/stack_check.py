@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from quotegrid.tables.check import Check, judged
+from quotegrid.tables.money import money_unit
 from quotegrid.tables.parameter_stack import StackError, TablePoint, point_name, points
 from quotegrid.tables.policy_table import PolicyTable
 from quotegrid.tables.problem_changes import NoSuchNumberError
@@ -97,7 +98,7 @@ def _between(table: PolicyTable, offset: float) -> Check:
 
 def stack_proof_lines(table: PolicyTable, proved: Sequence[Proved]) -> tuple[str, ...]:
     """What was proved of all points, in a few lines; the numbers are the verifier's own."""
-    price, worth, claimed = table.price_unit, f"{table.price_unit} × unit", table.certificate
+    price, worth, claimed = table.price_unit, money_unit(table.price_unit), table.certificate
     ergodic = proved[0].problem.horizon == "ergodic"
     flow = f"{worth} per {table.time_unit}" if ergodic else worth
     value, quote, regret = (

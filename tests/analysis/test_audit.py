@@ -1,6 +1,7 @@
 """The audit's formulas against what is published about them, and what handing a table over costs."""
 
 import json
+import re
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
@@ -87,6 +88,14 @@ def test_nothing_beats_the_optimum_and_the_table_says_by_how_much(tutorial: Audi
     plain = tutorial.to_json()
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
     assert plain["per"] == "h" and plain["money"] == "tick × unit"
+    policies = len(tutorial.rows) - 1
+    assert repr(tutorial) == f"<Audit of {policies} policies against\n {tutorial.best!r}>"
+    assert repr(tutorial.rows[0].policy) == "<Policy 'optimum': 41 × 2 offsets of book/bid, book/ask>"
+    assert re.fullmatch(
+        r"<Evaluation of optimum, ergodic: P&L [\d.e+]+, worth [\d.e+]+, regret 0 tick × unit per h; "
+        r"inventory ± [\d.]+ lots>",
+        repr(tutorial.best),
+    )
     assert isinstance(tutorial.figure(), Figure)
     with pytest.raises(ValueError, match="no policy 'GLFT'; there are 'optimum', "):
         tutorial.row("GLFT")

@@ -43,6 +43,9 @@ def test_the_optimum_under_the_choice_meets_the_target(
     measured = again.tail(beyond) if beyond is not None else getattr(again, target)
     assert (measured[0] if isinstance(measured, tuple) else measured) == pytest.approx(value, rel=1e-8)
     assert found.solves < 40
+    chosen = f"<PreferenceChoice: {found.parameter} = {found.value:.6g} gives {target} = {value:.6g}, after "
+    assert repr(found).startswith(chosen) and repr(found).endswith(f"\n {found.evaluation!r}>")
+    assert len(repr(found)) < 300
 
 
 def test_a_target_out_of_reach_is_named_with_the_range() -> None:

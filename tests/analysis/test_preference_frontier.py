@@ -37,6 +37,8 @@ def test_more_aversion_holds_less_and_earns_less() -> None:
     assert np.all(np.diff([found.pnl for found in frontier.evaluations]) < 0.0)
     changed = replace(problem_with(), {frontier.parameter: frontier.values[3]})
     again = evaluate(solve(changed), changed)
+    shown = "<PreferenceFrontier: 25 optima, preferences.running_penalty from 0.0001 to 1>"
+    assert repr(frontier) == shown
     assert frontier.evaluations[3].pnl == pytest.approx(again.pnl, rel=1e-12)
 
 

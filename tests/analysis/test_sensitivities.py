@@ -373,6 +373,7 @@ def test_shifted_quotes_follow_the_solution_within_the_error_they_state(horizon:
 def test_the_verifier_checks_stored_derivatives() -> None:
     found = sensitivities(problem_with(), curvature=True)
     good = for_table(found)
+    assert repr(good).startswith(f"<TableSensitivity by {len(found.parameters)} parameters, of ")
     table = PolicyTable.from_solution(found.solution, good)
 
     def check(table: PolicyTable) -> Any:

@@ -38,6 +38,12 @@ def test_a_shift_is_solved_again_and_misses_the_second_order() -> None:
     np.testing.assert_allclose(large.solved.offset, again.offset, rtol=1e-9)
     assert large.largest_move == pytest.approx(np.nanmax(np.abs(again.offset - found.solution.offset)))
     assert large.largest_miss / small.largest_miss == pytest.approx(4.0, rel=0.05)  # the square of the change
+    assert re.match(
+        r"<Shift of price\.volatility 0\.5 → 0\.51: quotes move up to [\d.]+ USD, the first order",
+        repr(large),
+    )
+    of = re.escape(repr(found.solution))
+    assert re.fullmatch(rf"<Sensitivities by {len(found.parameters)} parameters, of\n {of}>", repr(found))
     on = np.isfinite(large.estimate)
     miss = np.abs(large.shifted - large.solved.offset)
     np.testing.assert_allclose(large.estimate[on], miss[on], rtol=0.1, atol=1e-9)

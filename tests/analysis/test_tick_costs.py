@@ -43,6 +43,7 @@ def test_solving_for_ticks_loses_least() -> None:
     nearest = evaluate(rounded_to_ticks(policy_of(best, problem), 0.2), problem, optimum=best)
     assert costs.rounded["nearest"][1] == pytest.approx(nearest.regret_per_hour, rel=1e-9)
     assert costs.best.certainty_equivalent == pytest.approx(best.gain, rel=1e-9)
+    assert repr(costs) == f"<TickCosts of ticks of 0.02, 0.2 USD, against\n {costs.best!r}>"
     figure = costs.figure()
     assert figure.get_suptitle().startswith("X: what ticks cost, of ")
     (axes,) = figure.axes

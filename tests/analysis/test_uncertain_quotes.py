@@ -1,5 +1,8 @@
 """Bands from the errors of parameters: against solutions of drawn ones, and what knowing one removes."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,7 +10,7 @@ from quotegrid.analysis.uncertain_quotes import covariance_of, resolved_errors, 
 from quotegrid.analysis.uncertainty_figure import uncertainty_figure
 from quotegrid.models.faults import ProblemError
 from quotegrid.models.problem import Problem
-from quotegrid.models.problem_file import parse_problem
+from quotegrid.models.problem_file import parse_problem, read_problem_file
 
 PARAMETERS = {"price.volatility": 0.5, "flow.book.intensity.A": 0.9, "flow.book.intensity.k": 1.5}
 CORRELATION = [[1.0, 0.3, 0.1], [0.3, 1.0, 0.6], [0.1, 0.6, 1.0]]
@@ -60,6 +63,10 @@ def test_knowing_a_parameter_removes_the_variance_that_it_explains() -> None:
         )
         source = next(source for source in found.ranking if source.name == name)
         assert source.of_gain == pytest.approx(1.0 - gain[rest] @ left @ gain[rest] / found.gain_error**2)
+    shown = repr(found)
+    assert re.match(
+        r"<UncertainQuotes: standard errors of up to [\d.]+ USD from 3 parameters, of\n <Sol", shown
+    )
     shares = [source.of_quotes for source in found.ranking]
     assert shares == sorted(shares, reverse=True) and all(0.0 <= share <= 1.0 for share in shares)
 
@@ -70,6 +77,22 @@ def test_without_correlation_the_parts_add_up() -> None:
     low, high = found.band()
     on = np.isfinite(found.solution.offset)
     np.testing.assert_allclose((high - low)[on], 2 * 1.959963984540054 * found.offset_error[on])
+
+
+def test_bands_keep_the_order_of_the_quotes(checkout: Path) -> None:
+    """The measured table is barely fair where 3 lots are short, and the first order overshoots there."""
+    found = uncertain_quotes(read_problem_file(checkout / "examples" / "eth-perpetual.toml").problem)
+    (bid_low, ask_low), (bid_high, ask_high) = (edge.T for edge in found.band())
+    bid, ask = found.solution.offset.T
+    for rising in (bid_low[:-1], bid_high[:-1], -ask_low[1:], -ask_high[1:]):
+        assert np.all(np.diff(rising) >= 0.0)
+    on = np.isfinite(ask)
+    assert np.all((ask_low <= ask)[on]) and np.all((ask <= ask_high)[on]) and np.isnan(ask_high[0])
+    assert np.array_equal(np.isnan(bid_low), np.isnan(bid))
+    error = found.offset_error[:, 1]
+    spike = 17  # 3 lots short
+    assert error[spike] > 1.9 * max(error[spike - 1], error[spike + 1])
+    assert ask_high[spike] == ask_high[spike - 1] < ask[spike] + 1.96 * error[spike] - 0.1
 
 
 def test_a_problem_that_states_no_uncertainty_is_refused() -> None:

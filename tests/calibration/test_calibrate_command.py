@@ -47,7 +47,9 @@ def files(market, tmp_path: Path) -> tuple[Path, Path]:
 def test_from_files_to_a_quote(files: tuple[Path, Path], quotegrid: Program, tmp_path: Path) -> None:
     shown = quotegrid("calibrate", *files, "-o", "xyz.toml", "--plot", "fit.png", "--pool-sides").stdout
     assert "USD/√s" in shown
-    assert shown.endswith("next: quotegrid solve xyz.toml -o xyz.safetensors\n")
+    assert shown.endswith(
+        "\n\nwritten: fit.png\nwritten: xyz.toml; next: quotegrid solve xyz.toml -o xyz.safetensors\n"
+    )
     assert (tmp_path / "fit.png").read_bytes().startswith(b"\x89PNG")
 
     assert "converged" in quotegrid("solve", "xyz.toml", "-o", "xyz.safetensors").stdout

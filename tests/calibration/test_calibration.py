@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -261,6 +262,24 @@ def test_the_summary_fits_a_screen_with_units(plain: Calibration, heavy: Calibra
         "An exponential does not describe the bid and the ask: the problem file uses the table."
         in heavy.summary()
     )
+
+
+def test_what_the_data_hardly_hold_is_marked(plain: Calibration, heavy: Calibration) -> None:
+    marked = 0
+    for calibration in (plain, heavy):
+        estimates, words = calibration.estimates, calibration.summary()
+        assert "? these data hold it to no better than a factor of e" in words
+        for side in estimates.sides:
+            for name, fitted in side.fits.items():
+                if fitted.limit:
+                    continue
+                _, _, below = words.partition(f"the {side.reach.side}: ")
+                (line,) = [line for line in below.splitlines() if line.startswith(f"  {name} ")][:1]
+                loose = estimates.undetermined(side, name)
+                found = re.findall(r"(\w) = -?[\d.]+ ± [\d.]+(\??)", line)
+                assert [key for key, mark in found if mark] == list(loose)
+                marked += len(loose)
+    assert marked > 0
 
 
 def test_repairs_are_reported(market: Callable[..., Any]) -> None:

@@ -59,4 +59,6 @@ def test_the_report_and_the_picture_tell_the_day() -> None:
 
 def test_a_short_recording_says_what_is_missing() -> None:
     told = day_of(SyntheticMarket(duration=600.0), 1)
-    assert told == ("not estimated: 600 s fill 1 bins of 30 minutes, and 4 are needed (two hours or more).")
+    assert told == (
+        "not estimated: 1 half hour with enough orders in 600 s, 4 are needed: record for longer."
+    )

@@ -30,7 +30,7 @@ def policies(problem, degree, widened=0.1):
     return _policies(parameters(problem), jnp.asarray(widened), degree=degree)
 
 
-@kernel
+@kernel()
 def _policies(problem, widened, *, degree):
     chain = discretise(problem)
     theta = asinh_start(chain)

@@ -181,9 +181,9 @@ def richardson(tree: dict) -> Answer:
     column: list[np.ndarray] = []
     with jax.enable_x64(True):
         problem = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), parse_problem(tree).problem)
-        chain = kernel(discretise)(problem)
+        chain = kernel()(discretise)(problem)
         start = start_marching(chain, chain.terminal)
-        march = kernel(march_implicit_euler)
+        march = kernel()(march_implicit_euler)
         for level in range(7):
             step = jnp.asarray(0.5 / (8 * 2**level))
             after, found = march(chain, start._replace(step=step), jnp.asarray(to_go))
@@ -193,7 +193,7 @@ def richardson(tree: dict) -> Answer:
                 row.append(row[place] + (row[place] - coarser) / (2.0 ** (place + 1) - 1.0))
             column = row
         values = np.concatenate([column[-1][::-1], np.asarray(chain.terminal)[None]])
-        greedy = kernel(greedy_policy)
+        greedy = kernel()(greedy_policy)
         policies = [greedy(chain, jnp.asarray(value)) for value in values]
         offset = [np.where(policy.quoted, policy.offsets, np.nan).T for policy in policies]
     return Answer(values, np.stack(offset))

@@ -2,13 +2,11 @@
 
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 
 from quotegrid.models.problem import Numerics, ProblemError, TableRequest
 from quotegrid.solver import Status, solve, solve_many
-from quotegrid.solver.lockstep import fast_log
 
 FINITE = {"kind": "finite", "duration": 30.0, "terminal": {"quadratic": 0.05}}
 TIMES = TableRequest(times=(0.0, 20.0, 29.0, 30.0))
@@ -130,16 +128,6 @@ def test_requests_are_checked_before_anything_is_solved(make_problem):
         solve_many(problems, table=TIMES)
     with pytest.raises(ValueError, match="got 1 requests for 2 problems"):
         solve_many(problems, numerics=[Numerics()])
-
-
-def test_fast_log():
-    rng = np.random.default_rng(1)
-    x = np.concatenate(
-        [10.0 ** rng.uniform(-280, 280, 20_000), 1.0 + 10.0 ** rng.uniform(-15, -0.3, 20_000), [1.0]]
-    )
-    with jax.enable_x64(True):
-        ours = np.asarray(jax.jit(fast_log)(x))
-    np.testing.assert_allclose(ours, np.log(x), rtol=5e-16, atol=0)
 
 
 @pytest.mark.parametrize("intensity", [None, {"kind": "logistic", "A": 1.5, "a": -0.7, "b": 1.8}])

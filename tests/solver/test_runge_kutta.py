@@ -24,7 +24,7 @@ def marched(problem, allowed, duration):
     return np.asarray(nodes.to_go[nodes.accepted]), np.asarray(at.bias + at.level)
 
 
-@kernel
+@kernel()
 def _marched(problem, duration, allowed):
     chain = discretise(problem)
     low, high = reservation_range(chain, greedy_policy(chain, chain.terminal).reservation)

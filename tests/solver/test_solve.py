@@ -22,6 +22,10 @@ def test_double_precision_and_no_global_setting(make_problem):
         assert solution.value.dtype == solution.offset.dtype == np.float64
         # float32 would have settled at 1e-7
         assert solution.residual < 1e-12
+        error = solution.certificate["quote_error"]
+        claim = f"certified at level A: quotes within {error:.2g} USD of the optimum"
+        assert repr(solution).startswith(f"<Solution of X: {solution.problem.horizon.kind}, ")
+        assert repr(solution).endswith(f" offsets\n converged by {solution.method}, {claim}>")
     assert not jax.config.read("jax_enable_x64")
     assert jnp.zeros(()).dtype == jnp.float32
 

@@ -23,7 +23,7 @@ def test_series_explicit_and_implicit_steps_agree(make_problem) -> None:
     moving_numbers = np.flatnonzero(np.isin(leaves, [0.5, 1.5, 0.1]))  # σ, k, γ
     to_go = jnp.asarray([0.0, 0.5, 6.0])
 
-    @kernel
+    @kernel()
     def routes(problem, directions):
         moving = chain_tangents(problem, directions, second=False)
         equation, linear = linear_equation(moving)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from quotegrid.models.problem import TableRequest
-from quotegrid.solver import Status, solve
+from quotegrid.solver import Status, solve, solve_many
 
 LIMIT, INTENSITY, SIGMA, GAMMA = 4, (0.9, 1.5), 0.5, 0.1  # the problem of make_problem
 DRIFT = 0.02
@@ -67,6 +67,19 @@ def test_matrix_exponential(duration, quadratic, absolute, make_problem):
     error = np.abs(solution.value[:-1] - exact)
     assert np.max(error) <= solution.residual + 4 * 2.0**-53 * np.max(np.abs(exact))
     assert solution.residual <= 1e-10 * max(1.0, duration, np.max(np.abs(exact)))
+
+
+def test_times_are_placed_where_doubles_overflow(make_problem):
+    """κΔθ = 1.5·200·159 at the limit: lanes leave it to steps that know differences only."""
+    horizons = [horizon(0.5, quadratic) for quadratic in (200.0, 0.02)]
+    steep, flat = (make_problem(horizon=each, inventory={"max": 80}) for each in horizons)
+    beside = solve_many([steep, flat])
+    for found in (solve(steep), *beside):
+        assert found.status is Status.CONVERGED
+        assert found.times is not None
+        assert len(found.times) == 101
+    alone = solve(flat, table=TableRequest(times=tuple(map(float, np.asarray(beside[1].times)))))
+    np.testing.assert_allclose(beside[1].offset, alone.offset, rtol=0, atol=1e-12)
 
 
 def test_a_million_relaxation_times_reach_the_ergodic_solution(make_problem):

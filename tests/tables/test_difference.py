@@ -73,6 +73,13 @@ def test_limits_may_move(table_by_hand) -> None:
     assert compare(table_by_hand(limit=4), table_by_hand(limit=6)).largest_quote_change < 1e-12
 
 
+def test_is_shown_on_a_line(table_by_hand) -> None:
+    old = table_by_hand()
+    found = compare(old, table_by_hand(offset=old.offset + 0.25))
+    shown = "<Difference of two tables of XYZ: 0 parameters changed, quotes moved by up to 0.25 USD>"
+    assert repr(found) == shown
+
+
 def test_tables_of_two_markets_are_not_compared(table_by_hand) -> None:
     with pytest.raises(
         NotComparableError, match="price unit changed from USD to EUR; axes changed from inventory to"

@@ -121,7 +121,7 @@ def test_rules_are_checked_at_load() -> None:
 def test_time_is_needed_where_there_is_a_time_axis_and_only_there() -> None:
     with pytest.raises(QuoteError) as caught:
         Quoter(TABLES["finite"]).quote(0)
-    assert str(caught.value) == "this table needs a time, from 0 to 10 µs"
+    assert str(caught.value) == "this table needs a time, from 0 to 10 µs (quotegrid quote: --time 0)"
     with pytest.raises(QuoteError) as caught:
         Quoter(TABLES["ergodic"]).quote(0, 1.0)
     assert str(caught.value) == "time 1.0 was given, but the quotes of this table do not depend on time"
@@ -220,8 +220,16 @@ def test_regimes_by_name_and_by_number() -> None:
 @pytest.mark.parametrize(
     ("market", "rule", "text"),
     [
-        (None, "wrong-coordinates", "this table needs the factor alpha"),
-        (CALM._replace(regime=None), "wrong-coordinates", "this table needs a regime, one of calm, wild"),
+        (
+            None,
+            "wrong-coordinates",
+            "this table needs the factor alpha, from -1 to 1 (quotegrid quote: --factor alpha=-1)",
+        ),
+        (
+            CALM._replace(regime=None),
+            "wrong-coordinates",
+            "this table needs a regime, one of calm, wild (quotegrid quote: --regime calm)",
+        ),
         (
             CALM._replace(regime="mild"),
             "unknown-regime",
@@ -239,7 +247,8 @@ def test_regimes_by_name_and_by_number() -> None:
         (
             CALM._replace(parameters={}),
             "wrong-coordinates",
-            "this table needs the parameter price.volatility",
+            "this table needs the parameter price.volatility, from 0.1 to 0.2 (quotegrid quote: --parameter "
+            "price.volatility=0.1)",
         ),
         (
             CALM._replace(factors={"alpha": 1.5, "beta": 15.0}),

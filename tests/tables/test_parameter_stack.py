@@ -88,9 +88,7 @@ def test_the_whole_says_the_worst_of_its_points() -> None:
     # in time, and on top along the axes: σ² over an interval of 2; offsets are linear in each number
     assert table.lookup_error == {"offset": 0.5, "value": 0.25 * 4.0 + 1.0}
     assert table.notes[:2] == ("Of all.", "At price.volatility = 2, price.drift = 1: Of one.")
-    assert (
-        "errs by up to 0 USD in quotes and 1 USD × unit in value, measured at 9 midpoints" in table.notes[2]
-    )
+    assert "errs by up to 0 USD in quotes and 1 USD in value, measured at 9 midpoints" in table.notes[2]
 
 
 def test_its_points_are_ordinary_tables() -> None:

@@ -54,6 +54,22 @@ def test_keeps_what_the_solution_says(solution: Any) -> None:
     assert table.lattice_shape == (9,)
 
 
+def test_is_shown_on_two_lines(solution: Any, table_by_hand, two_assets: PolicyTable) -> None:
+    solution.certificate = {"level": "A", "quote_error": 1.2e-9}
+    assert (
+        repr(PolicyTable.from_solution(solution))
+        == f"<PolicyTable of {solution.symbols[0]}: ergodic (inventory: 9, flow: 2)\n"
+        f" converged, certified at level A: quotes within 1.2e-09 {solution.price_unit} of the optimum>"
+    )
+    assert (
+        repr(table_by_hand(times=(0.0, 4.0, 10.0), certificate={"level": "none", "reason": "by hand"}))
+        == "<PolicyTable of XYZ: finite horizon of 10 s (time: 3, inventory: 9, flow: 2)\n"
+        " converged, not certified>"
+    )
+    names = ", ".join(f"{name}: " for name in two_assets.inventory_names).split(", ")
+    assert all(name in repr(two_assets) for name in names) and repr(two_assets).count("\n") == 1
+
+
 def test_takes_the_reference_price_from_the_problem(solve_tiny, problems) -> None:
     assert PolicyTable.from_solution(solve_tiny(problems["glft"])).reference_prices is None
     assert PolicyTable.from_solution(solve_tiny(problems["proportional-fee"])).reference_prices == (100.0,)

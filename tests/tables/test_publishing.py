@@ -114,7 +114,8 @@ def test_rollback_returns_to_what_was_live_before(folder: Path, make) -> None:
         assert at_work.rollback() == (4, 2)
         assert at_work.rollback() == (2, 1)
         with pytest.raises(
-            PublishingError, match="generation 1 is the oldest here, so there is none to return to"
+            PublishingError,
+            match=r"generation 1 is the oldest here, so there is none to return to; publish the",
         ):
             at_work.rollback()
         assert at_work.live == 1
@@ -213,8 +214,11 @@ def test_a_pointer_that_cannot_be_renamed_changes_nothing(folder: Path, make, mo
 
 
 def test_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="none"), publisher(tmp_path / "none"):
-        pass
+    with pytest.raises(FileNotFoundError, match=r"No such folder; `quotegrid publish` makes one: '.*none'"):
+        publisher(tmp_path / "none").__enter__()
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match=r"No folder; name the one that quoters follow: '.*file'"):
+        publisher(tmp_path / "file").__enter__()
 
 
 def test_the_number_of_a_deleted_generation_is_not_used_again(folder: Path, make) -> None:
@@ -236,6 +240,7 @@ def test_a_follower_takes_what_is_published(folder: Path, make) -> None:
     for follower in (GenerationFollower(folder, Quoter), GenerationFollower(folder, Quoter, in_memory=True)):
         held = follower.held
         assert (held.generation, held.quoter.quote(3).gain) == (1, 1.0)
+        assert repr(held) == f"<Held generation 1 in a Quoter, from\n {held.table!r}>"
         assert not follower.refresh()
         assert follower.held is held
     publish(folder, make(2), keep=2)
@@ -337,6 +342,26 @@ def test_reading_needs_no_lock_and_writes_nothing(folder: Path, make) -> None:
         assert np.isfinite(Quoter.load(folder / POINTER).quote(0).value)
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
     os.chmod(folder, 0o755)
+
+
+def test_a_signed_folder_stays_signed_unless_told_otherwise(folder: Path, make) -> None:
+    """Quoters that ask for signatures would keep a table that was rolled back, and nobody would notice."""
+    with publisher(folder) as at_work:
+        at_work.publish(make(1))
+        at_work.publish(make(2), signature=b"signed")
+        assert (at_work.is_signed(1), at_work.is_signed(2)) == (False, True)
+        before = sorted(os.listdir(folder))
+        with pytest.raises(PublishingError, match=r"generation 1 is not signed and the live generation 2 is"):
+            at_work.rollback()
+        with pytest.raises(
+            PublishingError, match=r"generation 2 is signed and this table is not, so quoters"
+        ):
+            at_work.publish(make(3))
+        assert at_work.live == 2 and sorted(os.listdir(folder)) == before
+        assert at_work.publish(make(3), unsigned=True) == 3
+        assert at_work.rollback() == (3, 2)  # to a signed one
+        assert at_work.rollback(unsigned=True) == (2, 1)
+        at_work.publish(make(4))  # an unsigned one is live: none is asked for
 
 
 def test_signatures_lie_beside_generations(folder: Path, make) -> None:

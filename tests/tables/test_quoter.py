@@ -63,6 +63,11 @@ def test_load_takes_the_rules(path: Path) -> None:
         Quoter.load(path).quote(9.5)
 
 
+def test_is_shown_with_its_rules_and_its_table(solved) -> None:
+    shown = repr(Quoter(solved("glft"), between="linear"))
+    assert shown == f"<Quoter, between='linear', outside='refuse', from\n {solved('glft')!r}>"
+
+
 def test_json_form(path: Path, solved) -> None:
     """Key by key as the command prints it; the last stored inventory is a limit, where the bid is off."""
     quoter, table = Quoter.load(path), solved("glft")

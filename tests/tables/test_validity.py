@@ -78,6 +78,15 @@ def test_what_does_not_fit_the_table() -> None:
     with pytest.raises(ValidityError, match="no axis 'alpha'; it has time, inventory_ASSET0"):
         with_validity(table, box={"alpha": (0.0, 1.0)})
     priced = dataclasses.replace(table, reference_prices=(100.0, 5.0))
+    with pytest.raises(
+        TableError,
+        match=r"inventory_ASSET0 ends at -0\.5, between two nodes; allowed: a node, such as -1 or 0 \[box",
+    ):
+        with_validity(table, box={"inventory_ASSET0": (-0.5, 1.0)})
+    with pytest.raises(
+        TableError, match=r"holds time from 0\.5 to 0; allowed: from a lower to a higher end within its axis"
+    ):
+        with_validity(table, box={"time": (0.5, 0.0)})
     cases: list[tuple[dict[str, Any], str]] = [
         ({"prices": [(90.0, 110.0), (6.0, 7.0)]}, "reference-price"),
         ({"box": {"time": (0.5, 2.0)}}, "box-form"),
