@@ -3,12 +3,12 @@
     1723161256188217466 {"stream":"ethusd_perp@bookTicker","data":{"b":"2682.17","a":"2682.18",…}}
 
 Local times are in ns, µs, ms or s since 1970, as their digits say; without them the exchange's own times
-serve ("E", ms). Messages may be wrapped ({"stream": …, "data": …}, a combined stream) or bare. What is used:
+serve ("E", ms or µs). Messages may be wrapped ({"stream": …, "data": …}, a combined stream) or bare. What is
+used:
 
     bookTicker      b, a: the best prices. With them the messages about depth are left aside
     depthUpdate     b, a: levels that changed, on the book of a snapshot (lastUpdateId, bids, asks), which the
-                    recorder asks for once. Updates are numbered: futures say the number before (pu), spot
-                    counts on from U to u. After a hole the book is unknown until the next snapshot
+                    recorder asks for once (`quotegrid.calibration.binance_depth`)
     depth5|10|20    the best levels, each message a snapshot
     trade           p, q, m (the buyer was the maker: a seller took), X = MARKET: what is not (insurance fund,
                     liquidation by the venue) is left out
@@ -23,18 +23,18 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from math import nan
 from pathlib import Path
 from typing import Any
 
-from quotegrid.calibration.market_data import MarketDataError, Quotes, Repair, Trades
-from quotegrid.calibration.order_book import ASK, BID, OrderBook, QuoteTape
-from quotegrid.calibration.text_files import read_available_text
+from quotegrid.calibration.binance_depth import DepthBook, Message
+from quotegrid.calibration.market_data import EARLIEST, LATEST, MarketDataError, Quotes, Repair, Trades
+from quotegrid.calibration.order_book import QuoteTape
+from quotegrid.calibration.text_files import available_lines
 
 MILLISECOND = 1_000_000
+FIRST_MICROSECONDS = 10**14  # read as ms it would lie beyond the year 5000
 DIGITS = {10: 1_000_000_000, 13: MILLISECOND, 16: 1_000, 19: 1}
 PARTIAL_DEPTH = re.compile(r"@depth(5|10|20)(@|$)")
-Message = dict[str, Any]
 
 
 def read_binance(path: str | Path, *, instrument: str | None = None) -> tuple[Quotes, Trades]:
@@ -62,10 +62,13 @@ class _Tape:
     number: list[int] = field(default_factory=list)
 
     def write(self, time_ns: int, message: Message, number: int) -> None:
+        if not isinstance(message["m"], bool):
+            raise ValueError(f"m is {message['m']!r}, not true or false")
+        row = _nanoseconds(message["T"]), float(message["p"]), float(message["q"])
         self.time_ns.append(time_ns)
-        self.exchange_ns.append(MILLISECOND * message["T"])
-        self.price.append(float(message["p"]))
-        self.size.append(float(message["q"]))
+        self.exchange_ns.append(row[0])
+        self.price.append(row[1])
+        self.size.append(row[2])
         self.aggressor.append(-1 if message["m"] else 1)
         self.number.append(number)
 
@@ -77,20 +80,29 @@ class _Capture:
         self.path, self.instrument = path, instrument
         self.found = Counter[str]()
         self.tickers = QuoteTape()
-        self.deltas: list[tuple[int, Message, bool]] = []
+        self.depth = DepthBook()
         self.tapes = {"trade": _Tape(), "aggTrade": _Tape()}
         self.left_out = Counter[str]()
-        self.line = 0
+        self.line = self.last_ns = 0
 
     def lines(self) -> Iterator[tuple[int | None, Message]]:
         """The local time and the message of each line."""
-        text, whole = read_available_text(self.path)
-        rows = text.splitlines()
-        if not any(row.strip() for row in rows):
-            raise MarketDataError(f"{self.path}: the file is empty; expected one JSON message a line.")
-        for self.line, row in enumerate(rows, start=1):
+        bad = ""  # a line that is no message: forgiven where it is the last
+        for number, row in enumerate(available_lines(self.path), start=1):
+            if row is None:
+                self.left_out[
+                    "end of the compressed file missing (the recorder was stopped); the rest is used"
+                ] += 1
+                break
             if not row.strip():
                 continue
+            if bad:
+                raise MarketDataError(
+                    f"{self.path}, line {self.line}: not a message: {bad[:60]!r}. Expected an optional local "
+                    "time in s, ms, µs or ns since 1970 and a JSON object, as "
+                    '{"stream":"ethusdt@trade","data":{…}}.'
+                )
+            self.line = number
             prefix, brace, rest = row.partition("{")
             try:
                 if not brace:
@@ -98,31 +110,30 @@ class _Capture:
                 message = json.loads(brace + rest)
                 time = self._local_time(prefix.strip())
             except ValueError:
-                if self.line == len(rows):
-                    self.left_out["last line dropped, which is cut off"] += 1
-                    break
-                raise MarketDataError(
-                    f"{self.path}, line {self.line}: not a message: {row[:60]!r}. Expected an optional local "
-                    "time in "
-                    's, ms, µs or ns since 1970 and a JSON object, as {"stream":"ethusdt@trade","data":{…}}.'
-                ) from None
+                bad = row.strip()
+                continue
             yield time, message
-        if not whole:
-            self.left_out[
-                "end of the compressed file missing (the recorder was stopped); the rest is used"
-            ] += 1
+        if bad:
+            self.left_out["last line dropped, which is cut off"] += 1
+        if not self.line:
+            raise MarketDataError(f"{self.path}: the file is empty; expected one JSON message a line.")
 
     def _local_time(self, prefix: str) -> int | None:
         if not prefix:
             return None
-        return int(prefix) * DIGITS[len(prefix)] if len(prefix) in DIGITS else int("none")
+        time = int(prefix) * DIGITS.get(len(prefix), 0)
+        if not EARLIEST <= time < LATEST:
+            raise ValueError
+        return time
 
     def take(self, local_ns: int | None, message: Message) -> None:
         """One message, wrapped or bare."""
         stream, data = str(message.get("stream", "")), message.get("data", message)
+        if not isinstance(data, dict):
+            return  # of many instruments at once (!miniTicker@arr), which tells no best price
         try:
             self._take(local_ns, stream, data)
-        except (KeyError, TypeError, ValueError) as error:
+        except (LookupError, ArithmeticError, TypeError, ValueError) as error:
             if isinstance(error, MarketDataError):
                 raise
             raise MarketDataError(
@@ -140,20 +151,29 @@ class _Capture:
         if name and not self._mine(name):
             return
         event = data.get("E", data.get("T"))
-        if local_ns is None and event is None:
+        if local_ns is not None:
+            time = local_ns
+        elif event is not None:
+            time = _nanoseconds(event)
+        elif kind == "snapshot" and not stream and self.last_ns:
+            time = self.last_ns  # the answer to a request, which arrived after the message before
+        else:
             self.left_out[f"{kind} messages dropped that carry no time, local or the exchange's"] += 1
             return
-        time: int = MILLISECOND * int(event or 0) if local_ns is None else local_ns
+        self.last_ns = time
         if kind == "bookTicker":
             self.tickers.write(time, float(data["b"]), float(data["a"]))
-            self.deltas.clear()
+            self.depth = DepthBook()
         elif kind in self.tapes:
             if data.get("X", "MARKET") != "MARKET":
                 self.left_out["trades left out that are no market order's (X is not MARKET)"] += 1
             else:
                 self.tapes[kind].write(time, data, int(data["t" if kind == "trade" else "a"]))
         elif not self.tickers.time_ns:
-            self.deltas.append((time, data, kind == "snapshot" or bool(PARTIAL_DEPTH.search(stream))))
+            if kind == "snapshot" or PARTIAL_DEPTH.search(stream):
+                self.depth.start(time, data)
+            else:
+                self.depth.follow(time, data)
 
     def _mine(self, name: str) -> bool:
         self.found[name] += 1
@@ -176,22 +196,28 @@ class _Capture:
                 f"{self.path}: no message about {self.instrument}; there are "
                 f"{', '.join(self.found) or 'none at all'}."
             )
-        tape = self.tickers
+        tape, source = self.tickers, self.path.name
         if not tape.time_ns:
-            tape, holes = _followed(self.deltas)
+            tape = self.depth.tape
             if not tape.time_ns:
+                dropped = "".join(f" {count:,} {what}." for what, count in self.left_out.items())
                 raise MarketDataError(
                     f"{self.path}: nobody knows the best prices: no bookTicker messages, no partial depth "
-                    f"(depth5, depth10, depth20) and, for {len(self.deltas):,} messages about depth, no "
-                    "snapshot of the book. Record bookTicker, or ask for a snapshot when the recorder starts."
+                    f"(depth5, depth10, depth20) and, for {self.depth.messages:,} messages about depth, no "
+                    "snapshot of the book. Record bookTicker, or ask for a snapshot when the recorder "
+                    f"starts.{dropped}"
                 )
-            if holes:
+            if holes := self.depth.holes:
+                repairs.append(
+                    Repair(source, holes, "holes in the numbers of depth updates; cut until a snapshot")
+                )
+            if count := self.depth.no_levels:
                 repairs.append(
                     Repair(
-                        self.path.name, holes, "holes in the numbers of depth updates; cut until a snapshot"
+                        source, count, "levels dropped whose price or quantity is no number, or not above 0"
                     )
                 )
-        return tape.quotes(self.path.name, repairs)
+        return tape.quotes(source, repairs)
 
     def trades(self) -> Trades:
         kind = "trade" if self.tapes["trade"].time_ns else "aggTrade"
@@ -216,56 +242,13 @@ class _Capture:
         )
 
 
-def _followed(deltas: list[tuple[int, Message, bool]]) -> tuple[QuoteTape, int]:
-    """The best prices of a book that starts at a snapshot and follows the updates; and the holes in these."""
-    book, tape, holes = OrderBook(), QuoteTape(), 0
-    ahead = _snapshots_in_order(deltas)
-    known_to: int | None = None  # the number of the last update in the book; None: the book is unknown
-    for time, data, snapshot in ahead:
-        if snapshot:
-            for side, key in ((BID, "bids"), (ASK, "asks")):
-                book.clear(side)
-                for price, quantity in data.get(key, data.get(key[0], ())):
-                    book.put(side, float(price), float(quantity))
-            known_to = int(data.get("lastUpdateId", data.get("u", 0)))
-        else:
-            last = int(data["u"])
-            if known_to is None or last <= known_to:
-                continue  # older than the snapshot
-            if not _continues(data, known_to):
-                known_to, holes = None, holes + 1
-                tape.write(time, nan, nan)
-                continue
-            for side, key in ((BID, "b"), (ASK, "a")):
-                for price, quantity in data[key]:
-                    book.put(side, float(price), float(quantity))
-            known_to = last
-        tape.write(time, book.best(BID), book.best(ASK))
-    return tape, holes
-
-
-def _continues(data: Message, known_to: int) -> bool:
-    """Whether nothing lies between the book and an update: its predecessor is in the book already."""
-    return (int(data["pu"]) if "pu" in data else int(data["U"]) - 1) <= known_to
-
-
-def _snapshots_in_order(
-    deltas: list[tuple[int, Message, bool]],
-) -> Iterator[tuple[int, Message, bool]]:
-    """Updates from before a snapshot arrived, which it does not hold yet, follow it.
-
-    The answer to a request for a snapshot may arrive after updates that are newer than it: these are applied
-    again.
-    """
-    recent: list[tuple[int, Message, bool]] = []
-    for item in deltas:
-        time, data, snapshot = item
-        yield item
-        if snapshot and "lastUpdateId" in data:
-            for _, update, _ in recent:
-                if int(update["u"]) > int(data["lastUpdateId"]):
-                    yield time, update, False
-        recent = [] if snapshot else [*recent[-999:], item]
+def _nanoseconds(value: Any) -> int:
+    """The exchange's time, in milliseconds since 1970 or (where a recorder asked for them) microseconds."""
+    time = int(value)
+    time *= MILLISECOND if time < FIRST_MICROSECONDS else 1_000
+    if not 0 <= time < LATEST:
+        raise ValueError(f"{value} is no time in ms or µs since 1970")
+    return time
 
 
 def is_capture(line: str) -> bool:

@@ -4,6 +4,7 @@
     with_error(102.0, 214.0)        102 ± 214
     with_error(2.1e-6, 4e-7, 1)     (2.1 ± 0.4)e-06
     with_error(0.5, nan)            0.5 ± unknown
+    with_error(nan, nan)            unknown
 
 So the eye sees at once which digits of an estimate to believe.
 """
@@ -15,6 +16,8 @@ _SMALL = 1e-3, 1e-4  # a smaller number with a smaller error would be all zeros:
 
 def with_error(number: float, error: float, digits: int = 2) -> str:
     """`number ± error`, the error to so many significant digits and the number to the same decimal."""
+    if math.isnan(number):
+        return "unknown"
     if not math.isfinite(error):
         return f"{number:.3g} ± unknown"
     if error == 0.0 or not math.isfinite(number):

@@ -130,7 +130,7 @@ def estimate(
             f"{recording.duration / 10.0:.6g} s."
         )
     orders = market_orders(recording, order_gap=order_gap)
-    terms = horizons(recording.duration, horizon)
+    terms = horizons(recording.duration, recording.stretch, horizon)
     blocks = cut_into_blocks(recording, BLOCKS_PER_MARKOUT * terms[-1])
     bid_reach, ask_reach = (measure_reach(recording, orders, side, blocks) for side in ("bid", "ask"))
     reaches = pooled(bid_reach, ask_reach) if pool_sides else (bid_reach, ask_reach)

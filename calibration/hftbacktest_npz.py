@@ -12,13 +12,24 @@ where there are any, else from the levels of the book.
 """
 
 import zipfile
+import zlib
+from collections.abc import Iterator
 from math import nan
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
 
-from quotegrid.calibration.market_data import MarketDataError, Quotes, Repair, Trades
+from quotegrid.calibration.market_data import (
+    EARLIEST,
+    LATEST,
+    MarketDataError,
+    Quotes,
+    Repair,
+    Trades,
+    wrong_unit,
+)
 from quotegrid.calibration.order_book import ASK, BID, OrderBook, QuoteTape
 
 LOCAL, BUY, SELL, KIND = 1 << 30, 1 << 29, 1 << 28, 0xFF
@@ -32,10 +43,17 @@ def read_hftbacktest(path: str | Path) -> tuple[Quotes, Trades]:
     events, repairs = _events(path), []
     flags = events["ev"].astype(np.int64)
     local = (flags & LOCAL) != 0
-    if local.any():
+    if local.any() and not local.all():
         events, flags = events[local], flags[local]
     kind, side = flags & KIND, np.where(flags & BUY, BID, np.where(flags & SELL, ASK, 0))
     time = events["local_ts"].astype(np.int64)
+    wrong = (time < EARLIEST) | (time >= LATEST)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise MarketDataError(
+            f"{path}: local_ts of event {row} (of those valid at the local time) is {time[row]}; "
+            f"{wrong_unit(float(time[row]), 'nanoseconds')}"
+        )
     if early := int((np.diff(time) < 0).sum()):
         order = np.argsort(time, kind="stable")
         events, kind, side, time = events[order], kind[order], side[order], time[order]
@@ -93,7 +111,7 @@ def _best_prices(
     if not best.any():
         return None
     tape, prices = QuoteTape(), {BID: nan, ASK: nan}
-    rows = zip(time[best].tolist(), side[best].tolist(), events["px"][best].tolist(), strict=True)
+    rows = _rows(best, time, side, events["px"])
     before: int | None = None
     for now, on, price in rows:
         if before is not None and now != before and prices[BID] == prices[BID] and prices[ASK] == prices[ASK]:
@@ -107,9 +125,7 @@ def _best_prices(
 def _book(events: np.ndarray, kind: np.ndarray, side: np.ndarray, time: np.ndarray) -> QuoteTape:
     """Quotes of the book after all events of one local time, as these arrived in one message."""
     used = np.isin(kind, (DEPTH, SNAPSHOT, CLEAR))
-    rows = zip(
-        *(column[used].tolist() for column in (time, kind, side, events["px"], events["qty"])), strict=True
-    )
+    rows = _rows(used, time, kind, side, events["px"], events["qty"])
     book, tape = OrderBook(), QuoteTape()
     before: int | None = None
     for now, what, on, price, quantity in rows:
@@ -126,6 +142,13 @@ def _book(events: np.ndarray, kind: np.ndarray, side: np.ndarray, time: np.ndarr
     return tape
 
 
+def _rows(used: Bool[np.ndarray, "event"], *columns: np.ndarray) -> Iterator[tuple[Any, ...]]:
+    """The used rows of some columns as Python's numbers, a million events at a time: they take much room."""
+    for begin in range(0, len(used), 1 << 20):
+        part = slice(begin, begin + (1 << 20))
+        yield from zip(*(column[part][used[part]].tolist() for column in columns), strict=True)
+
+
 def _events(path: Path) -> np.ndarray:
     """The event array of a file."""
     names: list[str] = []
@@ -137,18 +160,25 @@ def _events(path: Path) -> np.ndarray:
                 found = found["data"] if "data" in names else None
     except FileNotFoundError:
         raise MarketDataError(f"{path}: no such file.") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise MarketDataError(f"{path}: cannot be read, it may be cut off or damaged ({error}).") from None
     if found is None:
         raise MarketDataError(
             f"{path}: holds {', '.join(names) or 'no array'}; hftbacktest keeps its events under the name "
             "data."
         )
+    if not isinstance(found, np.ndarray) or found.ndim != 1:
+        raise MarketDataError(f"{path}: holds no list of events; convert the data once more.")
     fields = found.dtype.names or ()
     if missing := [name for name in FIELDS if name not in fields]:
         raise MarketDataError(
             f"{path}: the array has no field {', '.join(missing)}; it has {', '.join(fields) or 'none'}. An "
             f"event array of hftbacktest 2 has {', '.join(FIELDS)}."
+        )
+    if odd := [name for name in FIELDS if found.dtype[name].kind not in "iuf"]:
+        raise MarketDataError(
+            f"{path}: the field {', '.join(odd)} holds {found.dtype[odd[0]]}, not numbers; convert the data "
+            "once more."
         )
     if not len(found):
         raise MarketDataError(f"{path}: the event array is empty; record some data first.")

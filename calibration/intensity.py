@@ -187,13 +187,14 @@ def time_at_spread(
     spreads, seconds, places = [], [], []
     for edge_ns, index in recording.stretches():
         cut = blocks.edge_ns[(blocks.edge_ns[:, 0] > edge_ns[0]) & (blocks.edge_ns[:, 0] < edge_ns[-1]), 0]
-        edge = np.union1d(edge_ns, cut)
+        edge = np.sort(np.concatenate([edge_ns, cut]), kind="stable")  # two sorted runs: a merge
         held = index[np.clip(np.searchsorted(edge_ns, edge[:-1], side="right") - 1, 0, len(index) - 1)]
         width = recording.quotes.ask[held] - recording.quotes.bid[held]
         spreads.append(np.rint(width / recording.tick_size).astype(np.int64))
         seconds.append(np.diff(edge) / NANOSECONDS)
         places.append(blocks.of(edge[1:]))
-    level, position = np.unique(np.concatenate(spreads), return_inverse=True)
-    total = np.zeros((len(blocks), len(level)))
-    np.add.at(total, (np.concatenate(places), position), np.concatenate(seconds))
-    return level, total
+    spread = np.concatenate(spreads)
+    level = np.unique(spread)
+    cell = np.concatenate(places) * len(level) + np.searchsorted(level, spread)
+    total = np.bincount(cell, np.concatenate(seconds), len(blocks) * len(level))
+    return level, total.reshape(len(blocks), len(level))

@@ -14,9 +14,9 @@ Executions of hidden orders are left out: they happen at prices that no quote sh
 reached is counted from the touch. So are cross trades, which fill nobody's quote.
 """
 
-import io
 import re
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +24,12 @@ from jaxtyping import Float, Int
 
 from quotegrid.calibration.market_data import MarketDataError, Quotes, Repair, Trades
 from quotegrid.calibration.order_book import two_sided
-from quotegrid.calibration.text_files import read_text
+from quotegrid.calibration.text_files import text_lines
 
 PRICE_UNIT = 1e-4
 EMPTY = 9_999_999_999
 NANOSECONDS = 1e9
+LONGEST_DAY = 90_000.0  # s: 25 hours, when clocks are set back
 TIME, TYPE, ORDER, SIZE, PRICE, DIRECTION = range(6)
 MESSAGE_COLUMNS = ("time", "type", "order id", "size", "price", "direction")
 EXECUTION, HIDDEN, CROSS, HALT = 4, 5, 6, 7
@@ -145,36 +146,55 @@ def _midnight(name: str) -> int | None:
 
 def _rows(path: Path, count: int, names: tuple[str, ...]) -> Float[np.ndarray, "row column"]:
     """The first columns of a file of numbers without a header."""
-    text = read_text(path)
-    if not text.strip():
-        raise MarketDataError(f"{path}: the file is empty; expected rows of {', '.join(names)}.")
-    try:
-        found = np.loadtxt(
-            io.StringIO(text), delimiter=",", usecols=range(count), comments=None, ndmin=2, dtype=np.float64
-        )
-    except ValueError:
-        raise _first_fault(path, text, names) from None
-    if np.isnan(found).any():
-        raise _first_fault(path, text, names)
+    with text_lines(path) as lines:
+        first = next((line for line in lines if line.strip()), None)
+        if first is None:
+            raise MarketDataError(f"{path}: the file is empty; expected rows of {', '.join(names)}.")
+        try:
+            found = np.loadtxt(
+                chain([first], lines),
+                delimiter=",",
+                usecols=range(count),
+                comments=None,
+                ndmin=2,
+                dtype=np.float64,
+            )
+        except ValueError:
+            found = None
+    if found is None or np.isnan(found).any():
+        raise _first_fault(path, names)
+    if names is MESSAGE_COLUMNS:
+        _require_seconds(path, found[:, TIME])
     return found
 
 
-def _first_fault(path: Path, text: str, names: tuple[str, ...]) -> MarketDataError:
+def _require_seconds(path: Path, time: Float[np.ndarray, "row"]) -> None:
+    wrong = ~((time >= 0.0) & (time < LONGEST_DAY))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise MarketDataError(
+            f"{path}, line {row + 1}: time is {time[row]:g}; LOBSTER's times are seconds after midnight, "
+            f"from 0 to {LONGEST_DAY:g}."
+        )
+
+
+def _first_fault(path: Path, names: tuple[str, ...]) -> MarketDataError:
     """Where a file stops being rows of numbers."""
-    for line, row in enumerate(text.splitlines(), start=1):
-        fields = row.split(",")
-        if not row.strip():
-            continue
-        if len(fields) < len(names):
-            return MarketDataError(
-                f"{path}, line {line}: {len(fields)} fields, expected {len(names)} or more "
-                f"({', '.join(names)}); the file may have been cut off while it was written."
-            )
-        for name, word in zip(names, fields, strict=False):
-            try:
-                usable = not np.isnan(float(word))
-            except ValueError:
-                usable = False
-            if not usable:
-                return MarketDataError(f"{path}, line {line}: {name} is {word.strip()!r}, not a number.")
+    with text_lines(path) as lines:
+        for line, row in enumerate(lines, start=1):
+            fields = row.split(",")
+            if not row.strip():
+                continue
+            if len(fields) < len(names):
+                return MarketDataError(
+                    f"{path}, line {line}: {len(fields)} fields, expected {len(names)} or more "
+                    f"({', '.join(names)}); the file may have been cut off while it was written."
+                )
+            for name, word in zip(names, fields, strict=False):
+                try:
+                    usable = not np.isnan(float(word))
+                except ValueError:
+                    usable = False
+                if not usable:
+                    return MarketDataError(f"{path}, line {line}: {name} is {word.strip()!r}, not a number.")
     return MarketDataError(f"{path}: cannot be read as rows of {', '.join(names)}.")

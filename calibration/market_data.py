@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
+EARLIEST, LATEST = 631_152_000 * 10**9, 4_102_444_800 * 10**9  # 1990 and 2100, ns since 1970
+
 
 class MarketDataError(ValueError):
     """Market data that no repair can make usable; the text names the file, the place, and what to do."""
@@ -29,6 +31,17 @@ class Repair:
 
     def __str__(self) -> str:
         return f"{self.source}: {self.count:,} {self.what}"
+
+
+def wrong_unit(time_ns: float, unit: str) -> str:
+    """What a time that lies outside the years 1990 to 2100 may be instead, in words."""
+    text = f"times are {unit} since 1970, in the years 1990 to 2100."
+    for power in (3, 6, 9):
+        if EARLIEST <= time_ns * 10**power < LATEST:
+            return f"{text} Multiply the column by {10**power:,}."
+        if EARLIEST <= time_ns / 10**power < LATEST:
+            return f"{text} Divide the column by {10**power:,}."
+    return f"{text} Correct such rows, or delete them."
 
 
 def no_pauses() -> Int[np.ndarray, "pause 2"]:
@@ -96,15 +109,15 @@ class Quotes:
         if crossed.size and crossed.mean() > 0.5:
             raise MarketDataError(
                 f"{source}: the bid is at or above the ask in {crossed.sum():,} of {crossed.size:,} rows; a "
-                "best bid lies below the best ask. Check that the columns bid_px and ask_px are not "
-                "exchanged."
+                "best bid lies below the best ask. Check that bid and ask are not exchanged, and that no "
+                "update of the book is missing."
             )
         cleaning.drop(crossed, "rows dropped whose bid is at or above the ask (crossed or locked)")
         cleaning.sort()
         cleaning.drop_repeated("rows dropped that repeat the time and both prices of the row before")
         if len(cleaning) < 2:
             raise MarketDataError(
-                f"{source}: {len(cleaning)} usable quotes; at least 2 are needed.{cleaning.history()}"
+                f"{source}: {len(cleaning)} usable quotes; at least 2 are needed.{cleaning.history(repairs)}"
             )
         return cls(
             cleaning["local_ts_ns"],
@@ -180,7 +193,7 @@ class Trades:
         else:
             cleaning.drop_numbered("trades dropped whose number came before")
         if not len(cleaning):
-            raise MarketDataError(f"{source}: no usable trades.{cleaning.history()}")
+            raise MarketDataError(f"{source}: no usable trades.{cleaning.history(repairs)}")
         return cls(
             cleaning["local_ts_ns"],
             cleaning["exchange_ns"],
@@ -243,8 +256,8 @@ class _Cleaning:
         again[first] = False
         self.drop(again, what)
 
-    def history(self) -> str:
-        return "".join(f" {repair.count:,} {repair.what}." for repair in self.repairs)
+    def history(self, before: Iterable[Repair]) -> str:
+        return "".join(f" {repair.count:,} {repair.what}." for repair in (*before, *self.repairs))
 
 
 def joined(markets: Sequence[tuple[Quotes, Trades]]) -> tuple[Quotes, Trades]:

@@ -74,12 +74,14 @@ def told_format(path: Path) -> Format:
     if magic in ARRAYS:
         return "hftbacktest"
     line = first_line(path)
+    if not line:
+        raise MarketDataError(f"{path}: the file is empty; record some data first.")
     if is_capture(line):
         return "binance"
-    fields = line.lstrip("\ufeff").split(",")
+    fields = line.split(",")
     if len(fields) >= 4 and all(map(_is_number, fields[:4])):
         return "lobster"
-    if not line or {name.strip() for name in fields} & {*QUOTE_COLUMNS, *TRADE_COLUMNS}:
+    if {name.strip() for name in fields} & {*QUOTE_COLUMNS, *TRADE_COLUMNS}:
         return "csv"
     raise MarketDataError(
         f"{path}: the first line reads {line[:80]!r}, which begins none of the formats known: CSV with the "

@@ -35,9 +35,10 @@ class Markout:
     orders: int
 
 
-def horizons(duration: float, asked: float) -> tuple[float, ...]:
-    """The horizons that a recording has room for, and the one asked for."""
-    return tuple(sorted({asked, *(each for each in HORIZONS if each <= SHARE_OF_RECORDING * duration)}))
+def horizons(duration: float, stretch: float, asked: float) -> tuple[float, ...]:
+    """The horizons for which a recording and its stretches without a pause have room, and the one asked."""
+    longest = min(SHARE_OF_RECORDING * duration, 0.5 * stretch)
+    return tuple(sorted({asked, *(each for each in HORIZONS if each <= longest)}))
 
 
 def signed_moves(recording: Recording, orders: MarketOrders, horizon: float) -> Float[np.ndarray, "order"]:

@@ -6,6 +6,7 @@ is written down after every message, changed or not, as each says that the recor
 NaN.
 """
 
+from array import array
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from math import isfinite, nan
@@ -57,9 +58,9 @@ class OrderBook:
 class QuoteTape:
     """Quotes written down message by message; NaN where a side is empty."""
 
-    time_ns: list[int] = field(default_factory=list)
-    bid: list[float] = field(default_factory=list)
-    ask: list[float] = field(default_factory=list)
+    time_ns: "array[int]" = field(default_factory=lambda: array("q"))
+    bid: "array[float]" = field(default_factory=lambda: array("d"))
+    ask: "array[float]" = field(default_factory=lambda: array("d"))
 
     def write(self, time_ns: int, bid: float, ask: float) -> None:
         """The best prices after a message."""
@@ -69,11 +70,12 @@ class QuoteTape:
 
     def quotes(self, source: str, repairs: list[Repair]) -> Quotes:
         """Cleaned quotes."""
-        time = np.array(self.time_ns, dtype=np.int64)
+        time, bid, ask = (np.array(column) for column in (self.time_ns, self.bid, self.ask))
         if early := int((np.diff(time) < 0).sum()):
             repairs = [*repairs, Repair(source, early, "quotes earlier than the one before; sorted by time")]
-        order = np.argsort(time, kind="stable")
-        return two_sided(time[order], np.array(self.bid)[order], np.array(self.ask)[order], source, repairs)
+            order = np.argsort(time, kind="stable")
+            time, bid, ask = time[order], bid[order], ask[order]
+        return two_sided(time, bid, ask, source, repairs)
 
 
 def two_sided(

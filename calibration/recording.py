@@ -38,6 +38,13 @@ class Recording:
         """Seconds recorded, without the gaps."""
         return float((self.segments_ns[:, 1] - self.segments_ns[:, 0]).sum()) / NANOSECONDS
 
+    @property
+    def stretch(self) -> float:
+        """Half of the time recorded lies in segments that last as many seconds or more."""
+        lengths = np.sort((self.segments_ns[:, 1] - self.segments_ns[:, 0]) / NANOSECONDS)
+        held = np.cumsum(lengths)
+        return float(lengths[np.searchsorted(held, 0.5 * held[-1])])
+
     def within(self, time_ns: Int[np.ndarray, "instant"]) -> Bool[np.ndarray, "instant"]:
         """Which instants lie inside a segment (its begin excluded: nothing is known before it)."""
         segment = np.searchsorted(self.segments_ns[:, 0], time_ns, side="left") - 1

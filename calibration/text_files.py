@@ -1,71 +1,72 @@
-"""Text as it lies on disk, plain or gzipped: whole, or as far as a recorder came before it was stopped."""
+"""Text as it lies on disk, plain or gzipped, line by line: a day of it may not fit into memory."""
 
 import gzip
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from quotegrid.calibration.market_data import MarketDataError
 
 GZIP = b"\x1f\x8b"
+CUT_OFF = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
-def read_text(path: Path) -> str:
-    """The whole text; raises MarketDataError where it is damaged, cut off, or no text."""
-    text, whole = read_available_text(path)
-    if not whole:
-        raise MarketDataError(
-            f"{path}: cannot be read to its end, it may be cut off or damaged (the compressed data break off "
-            f"after {len(text):,} characters)."
-        )
-    return text
-
-
-def read_available_text(path: Path) -> tuple[str, bool]:
-    """The text as far as it can be decompressed, and whether that is all of it."""
+@contextmanager
+def text_lines(path: Path) -> Iterator[TextIO]:
+    """The lines of a file, without a byte order mark; MarketDataError where it is cut off or no text."""
     try:
-        data = path.read_bytes()
+        with _opened(path) as lines:
+            yield lines
     except FileNotFoundError:
         raise MarketDataError(f"{path}: no such file.") from None
+    except UnicodeDecodeError:
+        raise _no_text(path) from None
+    except CUT_OFF as error:
+        raise MarketDataError(
+            f"{path}: cannot be read to its end, it may be cut off or damaged ({error})."
+        ) from None
     except OSError as error:
         raise MarketDataError(f"{path}: cannot be read ({error.strerror}).") from None
-    whole = True
-    if data[:2] == GZIP:
-        data, whole = _decompressed(data)
-    try:
-        return data.decode("utf-8"), whole
-    except UnicodeDecodeError as error:
-        raise MarketDataError(
-            f"{path}: byte {error.start:,} is not text; expected text, plain or gzipped."
-        ) from None
+
+
+def available_lines(path: Path) -> Iterator[str | None]:
+    """The lines as far as they can be decompressed; a last None says that the end is missing."""
+    with text_lines(path) as lines:
+        try:
+            yield from lines
+        except CUT_OFF:
+            yield None
 
 
 def first_line(path: Path) -> str:
-    """The first line that is not blank, of a text file, plain or gzipped; "" for an empty one."""
-    try:
-        with open(path, "rb") as file:
-            packed = file.read(2) == GZIP
-        with gzip.open(path, "rt", encoding="utf-8") if packed else open(path, encoding="utf-8") as lines:
-            return next((line.strip() for line in lines if line.strip()), "")
-    except FileNotFoundError:
-        raise MarketDataError(f"{path}: no such file.") from None
-    except UnicodeDecodeError as error:
-        raise MarketDataError(
-            f"{path}: byte {error.start:,} is not text; expected text, plain or gzipped."
-        ) from None
-    except (EOFError, OSError, zlib.error) as error:
-        raise MarketDataError(f"{path}: cannot be read, it may be cut off or damaged ({error}).") from None
+    """The first line that is not blank; "" for an empty file."""
+    with text_lines(path) as lines:
+        return next((line.strip() for line in lines if line.strip()), "")
 
 
-def _decompressed(data: bytes) -> tuple[bytes, bool]:
-    """All members of a gzip file, and whether the last one is complete."""
-    parts: list[bytes] = []
-    while data:
-        member = zlib.decompressobj(wbits=31)
-        try:
-            parts.append(member.decompress(data))
-        except zlib.error:
-            return b"".join(parts), False
-        if not member.eof:
-            return b"".join(parts), False
-        data = member.unused_data.lstrip(b"\0")
-    return b"".join(parts), True
+def _opened(path: Path) -> TextIO:
+    with open(path, "rb") as file:
+        packed = file.read(2) == GZIP
+    if packed:
+        return gzip.open(path, "rt", encoding="utf-8-sig")
+    return open(path, encoding="utf-8-sig")
+
+
+def _no_text(path: Path) -> MarketDataError:
+    """Where a file stops being text."""
+    with open(path, "rb") as file:
+        packed = file.read(2) == GZIP
+    begin = 0
+    with gzip.open(path, "rb") if packed else open(path, "rb") as rows:
+        for line, row in enumerate(rows, start=1):
+            try:
+                row.decode("utf-8")
+            except UnicodeDecodeError as error:
+                return MarketDataError(
+                    f"{path}: byte {begin + error.start:,} is not text (line {line:,}); expected text in "
+                    "UTF-8, plain or gzipped."
+                )
+            begin += len(row)
+    return MarketDataError(f"{path}: is not text; expected text in UTF-8, plain or gzipped.")

@@ -17,7 +17,9 @@ on a regular grid t_i = iΔ within each segment. Its bandwidth B = HΔ is that o
     mid)²/(2n),
 
 with n the number of changes of the mid. That ω² is the variance of independent noise, and tells nothing of
-noise with memory; so ξ² is taken to be 1/1000 at least, an ordinary value for quoted prices. The relative
+noise with memory; so ξ² is taken to be 1/1000 at least, an ordinary value for quoted prices. Where pauses cut
+the recording into stretches, B is at most a quarter of the usual one: moves on both sides of a pause are
+never multiplied, and a stretch shorter than B would tell nothing. The relative
 standard error of σ for a diffusion is ½√(4 k00 B/T), k00 = ∫k² = 151/560: it is what the bandwidth costs, 5 %
 for ten busy minutes.
 """
@@ -126,15 +128,24 @@ def estimate_volatility(recording: Recording) -> Volatility:
             f"needs {FEWEST_CHANGES} changes or more. Record for longer."
         )
     noise = sum(float(move @ move) for move in moves) / (2.0 * changes)
-    signal = realised_volatility(recording, duration / 50.0) ** 2 * duration
+    stretch = recording.stretch
+    signal = realised_volatility(recording, min(duration / 50.0, stretch / 4.0)) ** 2 * duration
     ratio = max(noise / signal, LEAST_NOISE)  # ξ²
-    bandwidth = duration * min(0.25, BANDWIDTH_CONSTANT * ratio**0.4 * changes**-0.4)
+    wanted = duration * BANDWIDTH_CONSTANT * ratio**0.4 * changes**-0.4
+    if wanted > stretch < duration:
+        raise MarketDataError(
+            f"{recording.quotes.source}: half of the {duration:.6g} s recorded lie between pauses or gaps "
+            f"that are {stretch:.3g} s apart or less, and its volatility needs {wanted:.3g} s or more without "
+            "one. Cut out fewer pauses, give a larger max_gap, or record with fewer interruptions."
+        )
+    bandwidth = min(0.25 * stretch, wanted)
 
     step = bandwidth / LAGS
-    gamma = autocovariances([np.diff(mid) for mid in mid_on_grid(recording, step)], max(SHOWN_LAGS))
-    sigma = {lags: np.sqrt(realised_kernel(gamma, lags) / duration) for lags in SHOWN_LAGS}
-    error = {lags: sigma[lags] * np.sqrt(PARZEN_ROUGHNESS * lags * step / duration) for lags in SHOWN_LAGS}
-    intervals = np.geomspace(min(0.02, bandwidth / 8.0), duration / 20.0, 12)
+    moves = [np.diff(mid) for mid in mid_on_grid(recording, step)]
+    gamma, covered = autocovariances(moves, max(SHOWN_LAGS)), step * sum(map(len, moves))
+    sigma = {lags: np.sqrt(realised_kernel(gamma, lags) / covered) for lags in SHOWN_LAGS}
+    error = {lags: sigma[lags] * np.sqrt(PARZEN_ROUGHNESS * lags * step / covered) for lags in SHOWN_LAGS}
+    intervals = np.geomspace(min(0.02, bandwidth / 8.0), min(duration / 20.0, stretch / 2.0), 12)
     return Volatility(
         sigma=float(sigma[LAGS]),
         standard_error=float(error[LAGS]),

@@ -10,6 +10,7 @@ import pytest
 
 from quotegrid.calibration.binance_stream import read_binance
 from quotegrid.calibration.market_data import MarketDataError, Quotes, Trades
+from quotegrid.calibration.market_files import told_format
 
 MS = 1_000_000
 BEGIN = 1_723_161_256_000  # ms
@@ -136,6 +137,63 @@ def test_a_hole_in_the_updates_is_a_pause_until_the_next_snapshot(tmp_path: Path
         assert "1 holes in the numbers of depth updates; cut until a snapshot" in str(quotes.repairs[0])
 
 
+def test_the_time_after_a_hole_is_counted_as_cut_to_its_end(tmp_path: Path) -> None:
+    book = {"lastUpdateId": 10, "bids": [["9", "1"]], "asks": [["10", "1"]]}
+    rest = [update(20 + i, 20 + i, [], []) for i in range(100)]
+    quotes, _ = read(tmp_path, [book, update(11, 11, [], []), *rest, trade(1)])
+    assert quotes.repairs[1].what == "times with an empty side of the book cut, 0.99 s in all"
+
+
+def test_an_older_snapshot_is_no_news(tmp_path: Path) -> None:
+    """As when a capture is appended to itself."""
+    book = {"lastUpdateId": 10, "bids": [["9", "1"]], "asks": [["10", "1"]]}
+    updates = [update(11 + i, 11 + i, [["9.5", str(i)]], []) for i in range(3)]
+    quotes, _ = read(tmp_path, [book, *updates, trade(1), book, *updates])
+    assert quotes.repairs == () and plain("bid", quotes) == [9.0, 9.0, 9.5, 9.5]
+
+
+def test_a_snapshot_without_a_time_came_after_the_message_before(tmp_path: Path) -> None:
+    """The answer of the spot market to a request carries no time."""
+    book = {"lastUpdateId": 10, "bids": [["9", "1"]], "asks": [["10", "1"]]}
+    messages = [trade(1, at=5), book, update(11, 11, [["9.5", "1"]], [], E=BEGIN + 7)]
+    quotes, _ = read_binance(capture(tmp_path, [("", message) for message in messages]))
+    assert ((quotes.time_ns // MS) - BEGIN).tolist() == [5, 7] and plain("bid", quotes) == [9.0, 9.5]
+    with pytest.raises(MarketDataError, match="1 snapshot messages dropped that carry no time, local or the"):
+        read_binance(capture(tmp_path, [("", message) for message in messages[1:]]))
+
+
+def test_levels_that_are_none_are_dropped_and_counted(tmp_path: Path) -> None:
+    book = {"lastUpdateId": 10, "bids": [["9", "1"]], "asks": [["10", "1"]]}
+    bad = update(11, 11, [["NaN", "1"], ["9.5", "1"], ["-3", "1"]], [["9.6", "1e999"]])
+    quotes, _ = read(tmp_path, [book, bad, trade(1)])
+    assert plain("bid", quotes) == [9.0, 9.5] and plain("ask", quotes) == [10.0, 10.0]
+    assert [(each.count, each.what) for each in quotes.repairs] == [
+        (3, "levels dropped whose price or quantity is no number, or not above 0")
+    ]
+
+
+def test_exchange_times_may_be_in_microseconds(tmp_path: Path) -> None:
+    messages = [ticker(9, 10, E=(BEGIN + i) * 1000) for i in range(2)]
+    late = trade(1, at=1) | {"E": (BEGIN + 1) * 1000, "T": (BEGIN + 1) * 1000}
+    quotes, trades = read_binance(capture(tmp_path, [("", each) for each in [*messages, late]]))
+    assert quotes.time_ns[0] == BEGIN * MS and trades.exchange_ns[0] == (BEGIN + 1) * MS
+    text = trade(1) | {"T": str(BEGIN)}
+    assert read(tmp_path, [ticker(9, 10), ticker(9, 10), text])[1].exchange_ns.tolist() == [BEGIN * MS]
+
+
+def test_messages_about_many_instruments_are_passed_over(tmp_path: Path) -> None:
+    array = {"stream": "!miniTicker@arr", "data": [{"e": "24hrMiniTicker", "s": "BTCUSDT"}]}
+    nothing = {"stream": "ethusdt@trade", "data": None}
+    messages = [array, nothing, ticker(9, 10), trade(1), ticker(9, 10)]
+    assert len(read(tmp_path, messages)[0].time_ns) == 2
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+    path = capture(tmp_path, [(f"{BEGIN * MS} ", ticker(9, 10)), (f"{(BEGIN + 1) * MS} ", ticker(9, 10))])
+    path.write_text("\ufeff" + path.read_text() + f"{BEGIN * MS} {json.dumps(trade(1))}\n")
+    assert told_format(path) == "binance" and len(read_binance(path)[0].time_ns) == 2
+
+
 def test_partial_depth_is_a_snapshot_each_time(tmp_path: Path) -> None:
     rows = [([["9", "1"]], [["10", "1"]]), ([["9.2", "1"]], [["10.1", "1"]])]
     wrapped = [
@@ -194,6 +252,16 @@ def test_a_recorder_that_was_stopped_leaves_what_it_had(tmp_path: Path) -> None:
             "line 1: the message lacks something or holds something else",
         ),
         ('{"e":"bookTicker","E":1,"s":"X","b":"nine","a":"10"}\n', "line 1: the message lacks something"),
+        ('{"e":"trade","E":1,"s":"X","T":Infinity,"t":1}\n', "line 1: the message lacks something"),
+        (
+            '{"e":"trade","E":1,"s":"X","T":1,"t":1,"p":"9","q":"1","m":"no"}\n',
+            "m is 'no', not true or false",
+        ),
+        (
+            '{"lastUpdateId":1,"bids":[["9","1"]],"asks":[["9"]],"E":1,"s":"X"}\n',
+            "line 1: the message lacks something",
+        ),
+        ('0000000000000000000 {"e":"trade"}\n{}\n', "line 1: not a message"),
         ('{"e":"bookTicker","E":1,"s":"X","b":"9","a":"10"}\n', "no trade and no aggTrade messages"),
     ],
 )

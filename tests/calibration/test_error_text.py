@@ -21,7 +21,7 @@ from quotegrid.calibration.error_text import with_error
         (3.0, 0.0, 2, "3 ± 0"),
         (0.5, math.nan, 2, "0.5 ± unknown"),
         (102.0, math.inf, 2, "102 ± unknown"),
-        (math.nan, 0.3, 1, "nan ± 0.3"),
+        (math.nan, 0.3, 1, "unknown"),
     ],
 )
 def test_both_end_at_one_decimal(number: float, error: float, digits: int, text: str) -> None:

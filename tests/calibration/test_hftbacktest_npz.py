@@ -11,13 +11,14 @@ from quotegrid.calibration.market_data import MarketDataError
 from quotegrid.calibration.synthetic_files import EVENT
 
 EXCHANGE = 1 << 31
+BEGIN = 1_720_000_000_000_000_000
 
 
 def saved(folder: Path, rows: list[tuple[int, int, float, float]], flags: int = LOCAL | EXCHANGE) -> Path:
-    """Rows of event with side, local time, price, quantity; the exchange is 5 ns ahead."""
+    """Rows of event with side, local time after BEGIN, price, quantity; the exchange is 5 ns ahead."""
     events = np.zeros(len(rows), dtype=EVENT)
     for event, (what, time, price, quantity) in zip(events, rows, strict=True):
-        event["ev"], event["exch_ts"], event["local_ts"] = what | flags, time - 5, time
+        event["ev"], event["exch_ts"], event["local_ts"] = what | flags, BEGIN + time - 5, BEGIN + time
         event["px"], event["qty"] = price, quantity
     path = folder / "e.npz"
     np.savez_compressed(path, data=events)
@@ -37,9 +38,9 @@ def test_the_book_is_followed_message_by_message(tmp_path: Path) -> None:
         (1 | SELL, 40, 9.5, 1.0),
     ]
     quotes, trades = read_hftbacktest(saved(tmp_path, rows))
-    assert quotes.time_ns.tolist() == [10, 20, 30, 40]
+    assert (quotes.time_ns - BEGIN).tolist() == [10, 20, 30, 40]
     assert quotes.bid.tolist() == [9.0, 8.5, 8.0, 8.0] and quotes.ask.tolist() == [10.0, 10.0, 10.0, 9.5]
-    assert (trades.time_ns[0], trades.exchange_ns[0], trades.aggressor[0]) == (15, 10, -1)
+    assert (trades.time_ns[0] - BEGIN, trades.exchange_ns[0] - BEGIN, trades.aggressor[0]) == (15, 10, -1)
 
 
 def test_only_what_is_valid_locally_counts_unless_nothing_says_so(tmp_path: Path) -> None:
@@ -48,7 +49,7 @@ def test_only_what_is_valid_locally_counts_unless_nothing_says_so(tmp_path: Path
     events = np.load(path)["data"]
     events["ev"][-1] &= ~np.uint64(LOCAL)
     events = np.concatenate([events, events[:1]])
-    events[-1]["local_ts"] = 30
+    events[-1]["local_ts"] = BEGIN + 30
     np.savez(path, data=events)
     assert read_hftbacktest(path)[0].bid.tolist() == [9.0, 9.0]
     assert read_hftbacktest(saved(tmp_path, rows, flags=0))[0].bid.tolist() == [9.0, 9.5]
@@ -80,7 +81,7 @@ def test_disorder_bad_levels_and_empty_sides_are_repaired_and_counted(tmp_path: 
         (1 | SELL, 70, 11.5, 1.0),
     ]
     quotes, _ = read_hftbacktest(saved(tmp_path, rows))
-    assert quotes.pauses_ns.tolist() == [[40, 60]]
+    assert (quotes.pauses_ns - BEGIN).tolist() == [[40, 60]]
     assert [(repair.count, repair.what) for repair in quotes.repairs] == [
         (1, "events earlier than the one before; sorted by local_ts"),
         (1, "levels dropped whose price or quantity is no number, or not above 0"),
@@ -118,3 +119,20 @@ def test_what_is_no_event_array_is_named(tmp_path: Path) -> None:
     pickled = array(tmp_path, data=np.array([{}], dtype=object))
     with pytest.raises(MarketDataError, match="cannot be read"):
         read_hftbacktest(pickled)
+    with pytest.raises(MarketDataError, match=r"local_ts of event 1 .* is 1720000000000000; .* by 1,000"):
+        read_hftbacktest(saved(tmp_path, [BOOK[0], (4 | BUY, BEGIN // 1000 - BEGIN, 8.0, 1.0)]))
+    with pytest.raises(MarketDataError, match="the field ev, px holds <U30, not numbers"):
+        odd = [(name, "U30" if name in ("ev", "px") else kind) for name, (kind, _) in EVENT.fields.items()]
+        read_hftbacktest(array(tmp_path, data=np.zeros(3, dtype=odd)))
+    with pytest.raises(MarketDataError, match="holds no list of events"):
+        read_hftbacktest(array(tmp_path, data=np.zeros(3, dtype=EVENT)[0]))
+
+
+def test_damage_inside_a_compressed_array_is_named(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [(1 | BUY, i, float(price), 1.0) for i, price in enumerate(rng.uniform(8.0, 9.0, 2000))]
+    whole = saved(tmp_path, rows).read_bytes()
+    for begin in range(300, len(whole) - 300, 1000):
+        (tmp_path / "e.npz").write_bytes(whole[:begin] + rng.bytes(50) + whole[begin + 50 :])
+        with pytest.raises(MarketDataError, match=r"e\.npz: cannot be read, it may be cut off or damaged"):
+            read_hftbacktest(tmp_path / "e.npz")

@@ -110,6 +110,13 @@ def test_hidden_executions_auctions_and_repeated_rows_are_left_out_and_counted(t
             [BOOK] * 2,
             "line 2: type is 9; LOBSTER's types",
         ),
+        (
+            ["34200,1,1,1,1000000,1", "34200000,1,1,1,1000000,1"],
+            [BOOK] * 2,
+            "line 2: time is 3.42e+07; LOBSTER's times are seconds after midnight, from 0 to 90000.",
+        ),
+        (["inf,1,1,1,1000000,1"], [BOOK], "line 1: time is inf; LOBSTER's times are seconds after"),
+        (["-1,1,1,1,1000000,1"], [BOOK], "line 1: time is -1; LOBSTER's times are seconds after"),
         (["34200,4,1,1,1000000,0"], [BOOK], "line 1: direction is 0; it is 1 (a buy order) or -1"),
         (["34200,4,1,1,1000000,1", "342"], [BOOK] * 2, "line 2: 1 fields, expected 6 or more"),
         (["34200,4,1,1,cheap,1"], [BOOK], "line 1: price is 'cheap', not a number"),
@@ -122,3 +129,11 @@ def test_what_is_wrong_is_named(tmp_path: Path, messages: list[str], books: list
     with pytest.raises(MarketDataError) as refusal:
         read_lobster(*files(tmp_path, messages, books))
     assert words in str(refusal.value)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_number(tmp_path: Path) -> None:
+    messages = ["34200,1,1,1,1000000,1", "34201,4,2,1,1000000,1", "34202,1,3,1,1000000,1"]
+    paths = files(tmp_path, messages, [BOOK] * 3)
+    for path in paths:
+        path.write_text("\ufeff" + path.read_text())
+    assert len(read_lobster(*paths)[0].time_ns) == 3

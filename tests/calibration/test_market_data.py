@@ -10,12 +10,12 @@ from quotegrid.calibration.csv_files import read_quotes, read_trades
 from quotegrid.calibration.market_data import MarketDataError, Quotes, Trades
 
 QUOTES = """local_ts_ns,exch_ts_ms,bid_px,bid_qty,ask_px,ask_qty
-1000000000,0,99.5,1.0,100.5,2.0
-2000000000,0,99.0,1.0,100.0,2.0
+1720000001000000000,0,99.5,1.0,100.5,2.0
+1720000002000000000,0,99.0,1.0,100.0,2.0
 """
 TRADES = """local_ts_ns,exch_ts_ms,price,qty,aggressor
-1500000000,7,100.5,0.25,1
-1600000000,8,99.5,0.5,-1
+1720000001500000000,1720000000007,100.5,0.25,1
+1720000001600000000,1720000000008,99.5,0.5,-1
 """
 
 
@@ -29,10 +29,12 @@ def told(repairs: tuple) -> list[tuple[int, str]]:
 
 
 def test_quotes_are_read_by_the_names_of_their_columns(tmp_path: Path) -> None:
-    shuffled = "ask_px,note,local_ts_ns,bid_px\n100.5,x,1000000000,99.5\n100.0,y,2000000000,99.0\n"
+    shuffled = (
+        "ask_px,note,local_ts_ns,bid_px\n100.5,x,1720000001000000000,99.5\n100.0,y,1720000002000000000,99.0\n"
+    )
     for text in (QUOTES, shuffled, "\ufeff" + QUOTES, QUOTES.replace("\n", "\r\n")):
         quotes = read_quotes(write(tmp_path / "quotes.csv", text))
-        np.testing.assert_array_equal(quotes.time_ns, [1_000_000_000, 2_000_000_000])
+        np.testing.assert_array_equal(quotes.time_ns, [1_720_000_001_000_000_000, 1_720_000_002_000_000_000])
         np.testing.assert_array_equal(quotes.mid, [100.0, 99.5])
         assert quotes.repairs == () and quotes.source == "quotes.csv"
 
@@ -47,17 +49,17 @@ def test_gzip_is_recognised_by_its_content(tmp_path: Path) -> None:
     (tmp_path / "trades.csv").write_bytes(gzip.compress(TRADES.encode()))
     trades = read_trades(tmp_path / "trades.csv")
     np.testing.assert_array_equal(trades.aggressor, [1, -1])
-    np.testing.assert_array_equal(trades.exchange_ns, [7_000_000, 8_000_000])
+    np.testing.assert_array_equal(trades.exchange_ns, [1_720_000_000_007_000_000, 1_720_000_000_008_000_000])
     np.testing.assert_array_equal(trades.size, [0.25, 0.5])
 
 
 def test_exchange_times_may_be_absent(tmp_path: Path) -> None:
-    text = "local_ts_ns,price,qty,aggressor\n1500000000,100.5,0.25,1\n"
+    text = "local_ts_ns,price,qty,aggressor\n1720000001500000000,100.5,0.25,1\n"
     np.testing.assert_array_equal(read_trades(write(tmp_path / "t.csv", text)).exchange_ns, [0])
 
 
 def test_an_empty_number_is_missing_and_its_row_is_dropped_and_counted(tmp_path: Path) -> None:
-    text = QUOTES + "3000000000,0,,1.0,100.0,2.0\n4000000000,0,nan,1.0,100.0,2.0\n\n"
+    text = QUOTES + "1720000003000000000,0,,1.0,100.0,2.0\n1720000004000000000,0,nan,1.0,100.0,2.0\n\n"
     quotes = read_quotes(write(tmp_path / "q.csv", text))
     assert len(quotes.time_ns) == 2
     assert told(quotes.repairs) == [
@@ -102,19 +104,36 @@ def test_bad_trades_are_dropped_and_counted() -> None:
             "time,bid,ask\n1,2,3\n",
             "line 1 names no column local_ts_ns, bid_px, ask_px; it reads 'time,bid,ask'",
         ),
-        (QUOTES + "3000000000,0,abc,1.0,100.0,2.0\n", "line 4: bid_px is 'abc', not a number"),
+        (QUOTES + "1720000003000000000,0,abc,1.0,100.0,2.0\n", "line 4: bid_px is 'abc', not a number"),
         (QUOTES + "3.5,0,99.0,1.0,100.0,2.0\n", "line 4: local_ts_ns is '3.5', not a whole number"),
         (QUOTES + ",0,99.0,1.0,100.0,2.0\n", "line 4: local_ts_ns is '', not a whole number"),
         (
-            QUOTES + "3000000000,0,99.0\n",
+            QUOTES + "1720000003000000000,0,99.0\n",
             "line 4: 3 fields where the header names 6; the file may have been cut off",
         ),
         (
-            "local_ts_ns,ask_px,bid_px\n1,99,100\n2,99,100\n",
+            QUOTES.replace("1720000002000000000,0", "1720000002000000,0"),
+            "line 3: local_ts_ns is 1720000002000000; times are nanoseconds since 1970, in the years 1990 to "
+            "2100. Multiply the column by 1,000.",
+        ),
+        (
+            QUOTES + "0,0,99.0,1.0,100.0,2.0\n",
+            "line 4: local_ts_ns is 0; times are nanoseconds since 1970, in the years 1990 to 2100. Correct",
+        ),
+        (
+            QUOTES + "17200000030000000000000,0,99.0,1.0,100.0,2.0\n",
+            "line 4: local_ts_ns is 17200000030000000000000; times are nanoseconds since 1970, in the years",
+        ),
+        (
+            QUOTES + "1720000003000000000,0,99.0,1.0,100\n",  # the ask may once have been 100.5
+            "line 4: 5 fields where the header names 6; the file may have been cut off",
+        ),
+        (
+            "local_ts_ns,ask_px,bid_px\n1720000001000000000,99,100\n1720000002000000000,99,100\n",
             "the bid is at or above the ask in 2 of 2 rows; a best bid lies below the best ask. Check",
         ),
         (
-            "local_ts_ns,bid_px,ask_px\n1,99,100\n2,0,100\n",
+            "local_ts_ns,bid_px,ask_px\n1720000001000000000,99,100\n1720000002000000000,0,100\n",
             "1 usable quotes; at least 2 are needed. 1 rows dropped whose bid or ask is missing",
         ),
     ],
@@ -140,9 +159,27 @@ def test_columns_of_unequal_length_are_refused() -> None:
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(MarketDataError, match=r"absent\.csv: no such file"):
         read_quotes(tmp_path / "absent.csv")
-    (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(QUOTES.encode() * 100)[:-20])
+    (tmp_path / "cut.csv.gz").write_bytes(
+        gzip.compress((QUOTES + QUOTES.split("\n", 1)[1] * 100).encode())[:-12]
+    )
     with pytest.raises(MarketDataError, match=r"cut\.csv\.gz: cannot be read to its end, it may be cut off"):
         read_quotes(tmp_path / "cut.csv.gz")
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(MarketDataError, match=r"binary\.csv: byte 0 is not text"):
+    with pytest.raises(
+        MarketDataError, match=r"binary\.csv: byte 0 is not text \(line 1\); expected text in"
+    ):
         read_quotes(tmp_path / "binary.csv")
+    latin = QUOTES.encode() + "1720000003000000000,0,99.0,é".encode("latin-1")
+    (tmp_path / "latin.csv").write_bytes(gzip.compress(latin))
+    with pytest.raises(MarketDataError, match=rf"latin\.csv: byte {len(latin) - 1} is not text \(line 4\)"):
+        read_quotes(tmp_path / "latin.csv")
+
+
+def test_an_exchange_time_in_another_unit_is_refused_and_0_is_unknown(tmp_path: Path) -> None:
+    text = TRADES.replace("1720000000008,", "1720000000008000,")
+    with pytest.raises(
+        MarketDataError, match=r"line 3: exch_ts_ms is 1720000000008000; .* Divide the column by"
+    ):
+        read_trades(write(tmp_path / "t.csv", text))
+    unknown = read_trades(write(tmp_path / "t.csv", TRADES.replace("1720000000008,", "0,")))
+    np.testing.assert_array_equal(unknown.exchange_ns, [1_720_000_000_007_000_000, 0])

@@ -91,6 +91,9 @@ def test_what_is_no_market_data_is_named(drawn: Any, tmp_path: Path) -> None:
         read_market([tmp_path / "absent.npz"])
     with pytest.raises(MarketDataError, match="no file of market data was given"):
         read_market([])
+    (tmp_path / "nothing.npz").write_text("\n")
+    with pytest.raises(MarketDataError, match=r"nothing\.npz: the file is empty; record some data first"):
+        read_market([tmp_path / "nothing.npz"])
     capture, csv = write_files("binance", tmp_path, *drawn), write_files("csv", tmp_path, *drawn)
     with pytest.raises(
         MarketDataError, match=r"capture\.raw\.gz looks like binance and .*quotes\.csv like csv"

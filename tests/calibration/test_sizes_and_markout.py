@@ -68,9 +68,10 @@ def test_markout_is_the_mean_move_with_the_aggressor_of_orders_that_reached_far_
 
 
 def test_horizons_are_those_a_recording_has_room_for() -> None:
-    assert horizons(600.0, 1.0) == (0.1, 0.3, 1.0, 3.0)
-    assert horizons(600.0, 20.0) == (0.1, 0.3, 1.0, 3.0, 20.0)
-    assert horizons(86_400.0, 1.0)[-1] == 30.0
+    assert horizons(600.0, 600.0, 1.0) == (0.1, 0.3, 1.0, 3.0)
+    assert horizons(600.0, 600.0, 20.0) == (0.1, 0.3, 1.0, 3.0, 20.0)
+    assert horizons(86_400.0, 1000.0, 1.0)[-1] == 30.0
+    assert horizons(86_400.0, 5.0, 1.0)[-1] == 1.0  # the mid is hardly ever known 3 s later
 
 
 def test_the_ladder_climbs_from_the_lot_as_far_as_ten_orders_reach() -> None:

@@ -1,5 +1,7 @@
 """σ from a noisy mid: unbiased under noise of either sign, with an error that is honest."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from quotegrid.calibration.csv_files import read_quotes, read_trades
 from quotegrid.calibration.market_data import MarketDataError, Quotes, Trades
 from quotegrid.calibration.recording import Recording, record
+from quotegrid.calibration.synthetic import SyntheticMarket
 from quotegrid.calibration.volatility import (
     autocovariances,
     estimate_volatility,
@@ -125,6 +128,34 @@ def test_more_noise_and_fewer_changes_widen_the_bandwidth(rng: np.random.Generat
     seldom = estimate_volatility(recording_of(seconds[::10], mid[::10]))
     assert seldom.bandwidth / quiet.bandwidth == pytest.approx(10**0.4, rel=0.01)
     assert seldom.standard_error > 1.4 * quiet.standard_error
+
+
+@pytest.mark.parametrize(("every", "lost"), [(120.0, 40.0), (10.0, 1.0)])
+def test_pauses_do_not_bias_the_volatility(every: float, lost: float) -> None:
+    """Ten half hours of a market that stops again and again: 0.33 for 0.4 while stretches counted in full."""
+    found = []
+    for seed in range(10):
+        quotes, trades = SyntheticMarket(duration=1800.0, volatility=0.4).draw(seed)
+        begin = quotes.time_ns[0] + np.arange(every, 1800.0 - every, every) * 1e9
+        pauses = np.column_stack([begin, begin + lost * 1e9]).astype(np.int64)
+        recording = record(replace(quotes, pauses_ns=pauses), trades)
+        found.append(estimate_volatility(recording))
+        assert recording.stretch == pytest.approx(every - lost, rel=0.01)
+        assert found[-1].bandwidth <= 0.25 * recording.stretch * (1.0 + 1e-9)
+        assert np.isfinite(found[-1].realised_sigma).all()
+    error = float(np.mean([each.standard_error for each in found])) / math.sqrt(10.0)
+    assert np.mean([each.sigma for each in found]) == pytest.approx(0.4, abs=3.0 * error)
+
+
+def test_stretches_shorter_than_the_bandwidth_are_refused() -> None:
+    quotes, trades = SyntheticMarket(duration=1200.0).draw(1)
+    begin = quotes.time_ns[0] + np.arange(2.0, 1198.0, 2.0) * 1e9
+    pauses = np.column_stack([begin, begin + 0.5e9]).astype(np.int64)
+    with pytest.raises(
+        MarketDataError,
+        match=r"gaps that are 1\.5 s apart or less, and its volatility needs .* a larger max_gap",
+    ):
+        estimate_volatility(record(replace(quotes, pauses_ns=pauses), trades))
 
 
 def test_the_unit_is_price_per_root_second(rng: np.random.Generator) -> None:
