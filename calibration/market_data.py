@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
+MOST_BETWEEN = 1.5  # the factor between the last mid of a recording and the first of the next
 EARLIEST, LATEST = 631_152_000 * 10**9, 4_102_444_800 * 10**9  # 1990 and 2100, ns since 1970
 
 
@@ -163,8 +164,8 @@ class Trades:
         """Trades from columns of equal length; raises MarketDataError when nothing usable remains.
 
         number: the exchange's own numbers of the trades, where it gives them: two trades of one number are
-        one trade, seen twice. Without numbers a row that repeats the one before in every column counts as
-        seen twice.
+        one trade, seen twice. Without numbers a row that repeats an earlier one in every column, its time
+        included, counts as seen twice.
         repairs: what the reader has dealt with before; they come first.
         """
         time = np.asarray(time_ns, dtype=np.int64)
@@ -189,9 +190,9 @@ class Trades:
         )
         cleaning.sort()
         if number is None:
-            cleaning.drop_repeated("rows dropped that repeat the row before in every column")
+            cleaning.drop_seen(tuple(columns), "rows dropped that repeat an earlier row in every column")
         else:
-            cleaning.drop_numbered("trades dropped whose number came before")
+            cleaning.drop_seen(("number",), "trades dropped whose number came before")
         if not len(cleaning):
             raise MarketDataError(f"{source}: no usable trades.{cleaning.history(repairs)}")
         return cls(
@@ -250,11 +251,14 @@ class _Cleaning:
             )
         self.drop(repeated, what)
 
-    def drop_numbered(self, what: str) -> None:
-        _, first = np.unique(self.columns["number"], return_index=True)
-        again = np.ones(len(self), dtype=bool)
-        again[first] = False
-        self.drop(again, what)
+    def drop_seen(self, names: Sequence[str], what: str) -> None:
+        """Drop the rows that agree with an earlier one in some columns."""
+        order = np.lexsort([self.columns[name] for name in names])  # stable: the first of equals stays first
+        repeated = np.zeros(len(self), dtype=bool)
+        if len(self) > 1:
+            same = [self.columns[name][order[1:]] == self.columns[name][order[:-1]] for name in names]
+            repeated[order[1:]] = np.logical_and.reduce(same)
+        self.drop(repeated, what)
 
     def history(self, before: Iterable[Repair]) -> str:
         return "".join(f" {repair.count:,} {repair.what}." for repair in (*before, *self.repairs))
@@ -281,6 +285,12 @@ def joined(markets: Sequence[tuple[Quotes, Trades]]) -> tuple[Quotes, Trades]:
             raise MarketDataError(
                 f"{before.source} and {after.source} overlap in time: the first ends at {end}, the second "
                 f"begins at {begin} (ns). Give recordings that follow each other."
+            )
+        last, first = float(before.mid[-1]), float(after.mid[0])
+        if not 1.0 / MOST_BETWEEN < first / last < MOST_BETWEEN:
+            raise MarketDataError(
+                f"{before.source} ends at a mid of {last:g} and {after.source} begins at {first:g}: two "
+                "markets, or one whose prices were rescaled. Calibrate them apart."
             )
         between.append([end, begin])
     source = f"{quotes[0].source} and {len(quotes) - 1} more"

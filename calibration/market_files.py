@@ -122,6 +122,11 @@ def _pairs(files: list[Path]) -> list[tuple[Path, Path]]:
         if path.name.replace("message", "orderbook") in named
     ]
     if pairs and 2 * len(pairs) == len(files):
+        if len(tickers := {path.name.split("_")[0]: None for path in messages}) > 1:
+            raise MarketDataError(
+                f"{', '.join(map(str, messages))}: the names tell of {' and '.join(tickers)}; calibrate the "
+                "files of one ticker at a time."
+            )
         return pairs
     if len(files) == 2:
         columns = [len(first_line(path).rstrip(",").split(",")) for path in files]

@@ -10,9 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
 from quotegrid.calibration.market_data import MarketDataError, Quotes, Repair, Trades
+from quotegrid.calibration.strays import (
+    on_lattice,
+    require_no_leaps,
+    without_stray_quotes,
+    without_stray_trades,
+)
 
 NANOSECONDS = 1e9
 CHANCE_SILENCE = (
@@ -68,6 +74,9 @@ def record(
     """Join quotes and trades of one market; `max_gap` in seconds, `tick_size` found from prices when None."""
     if not max_gap > 0.0:
         raise MarketDataError(f"max_gap is {max_gap!r}; it is a time in seconds above 0.")
+    quotes = without_stray_quotes(quotes)
+    quotes, trades, tick = on_lattice(quotes, trades, tick_size)
+    trades = without_stray_trades(trades, quotes)
     begin, end = int(quotes.time_ns[0]), int(quotes.time_ns[-1])
     inside = (trades.time_ns > begin) & (trades.time_ns <= end)
     if not inside.any():
@@ -116,9 +125,7 @@ def record(
             f"{quotes.source}: nothing is left of {(end - begin) / NANOSECONDS:.6g} s once pauses of the "
             f"market and gaps longer than {max_gap:g} s are cut. Give a larger max_gap, or record for longer."
         )
-    prices = np.concatenate([quotes.bid, quotes.ask, trades.price])
-    tick = smallest_step(prices) if tick_size is None else float(tick_size)
-    require_lattice(prices, tick, given=tick_size is not None)
+    require_no_leaps(quotes, segments)
     return Recording(quotes, trades, segments, tick, (*quotes.repairs, *trades.repairs, *repairs))
 
 
@@ -139,26 +146,3 @@ def _coverage(
     """How many of the intervals hold each stretch between two neighbouring edges."""
     begun = np.searchsorted(np.sort(intervals[:, 0]), edge[:-1], side="right")
     return begun - np.searchsorted(np.sort(intervals[:, 1]), edge[:-1], side="right")
-
-
-def smallest_step(prices: Float[np.ndarray, "price"]) -> float:
-    """The smallest difference between two prices seen, free of the rounding of binary fractions."""
-    steps = np.diff(np.unique(prices))
-    steps = steps[steps > 1e-9 * np.abs(prices).max()]
-    if not steps.size:
-        raise MarketDataError("all prices are equal, so no tick can be found; give tick_size, or more data.")
-    return float(f"{steps.min():.6g}")
-
-
-def require_lattice(prices: Float[np.ndarray, "price"], tick: float, *, given: bool) -> None:
-    """Raise unless every price is a multiple of the tick."""
-    if not (np.isfinite(tick) and tick > 0.0):
-        raise MarketDataError(f"tick_size is {tick!r}; it is a price step above 0.")
-    ticks = prices / tick
-    off = np.abs(ticks - np.rint(ticks)) > 1e-3 + 1e-12 * np.abs(ticks)
-    if off.any():
-        origin = "the tick_size given" if given else "the smallest price step seen"
-        raise MarketDataError(
-            f"{off.sum():,} of {off.size:,} prices are no multiple of {tick:g}, {origin}; the first is "
-            f"{prices[off.argmax()]:.10g}. Give the tick_size all prices are multiples of."
-        )

@@ -135,8 +135,8 @@ def estimate_volatility(recording: Recording) -> Volatility:
     if wanted > stretch < duration:
         raise MarketDataError(
             f"{recording.quotes.source}: half of the {duration:.6g} s recorded lie between pauses or gaps "
-            f"that are {stretch:.3g} s apart or less, and its volatility needs {wanted:.3g} s or more without "
-            "one. Cut out fewer pauses, give a larger max_gap, or record with fewer interruptions."
+            f"that are {stretch:.3g} s apart or less, and its volatility needs {wanted:.3g} s or more "
+            "without one. Cut out fewer pauses, give a larger max_gap, or record with fewer interruptions."
         )
     bandwidth = min(0.25 * stretch, wanted)
 

@@ -122,7 +122,7 @@ def test_what_is_no_event_array_is_named(tmp_path: Path) -> None:
     with pytest.raises(MarketDataError, match=r"local_ts of event 1 .* is 1720000000000000; .* by 1,000"):
         read_hftbacktest(saved(tmp_path, [BOOK[0], (4 | BUY, BEGIN // 1000 - BEGIN, 8.0, 1.0)]))
     with pytest.raises(MarketDataError, match="the field ev, px holds <U30, not numbers"):
-        odd = [(name, "U30" if name in ("ev", "px") else kind) for name, (kind, _) in EVENT.fields.items()]
+        odd = [(name, "U30" if name in ("ev", "px") else "f8") for name in EVENT.names or ()]
         read_hftbacktest(array(tmp_path, data=np.zeros(3, dtype=odd)))
     with pytest.raises(MarketDataError, match="holds no list of events"):
         read_hftbacktest(array(tmp_path, data=np.zeros(3, dtype=EVENT)[0]))

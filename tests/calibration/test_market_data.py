@@ -91,8 +91,15 @@ def test_bad_trades_are_dropped_and_counted() -> None:
     assert told(trades.repairs) == [
         (2, "rows dropped whose price or size is missing, not a number, or not above 0"),
         (1, "rows dropped whose aggressor is neither 1 nor -1"),
-        (1, "rows dropped that repeat the row before in every column"),
+        (1, "rows dropped that repeat an earlier row in every column"),
     ]
+
+
+def test_trades_appended_to_themselves_count_once() -> None:
+    """Two prints of one order: the second print of one copy comes before the first print of the other."""
+    trades = Trades.clean([1, 1, 2] * 2, [10.0, 10.5, 10.0] * 2, [1, 2, 2] * 2, [1, 1, -1] * 2)
+    assert trades.size.tolist() == [1.0, 2.0, 2.0]
+    assert (3, "rows dropped that repeat an earlier row in every column") in told(trades.repairs)
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,25 @@ def test_captures_that_follow_each_other_are_joined(tmp_path: Path) -> None:
         joined([read_market(files[:1]), read_market(files[:1])])
 
 
+def test_recordings_of_two_markets_are_not_joined(tmp_path: Path) -> None:
+    files: list[Path] = []
+    for day, price in enumerate((1000.0, 300.0)):
+        market = SyntheticMarket(duration=60.0, price=price, begin_ns=(BEGIN + 100 * day) * SECOND)
+        (folder := tmp_path / str(day)).mkdir()
+        files += write_files("hftbacktest", folder, *market.draw(day))
+    with pytest.raises(
+        MarketDataError, match=r"ends at a mid of 99\d.* begins at 300.*: two markets, or one"
+    ):
+        read_market(files)
+    pairs = [
+        tmp_path / f"{ticker}_2023-11-1{i}_{kind}_1.csv"
+        for i, ticker in enumerate(("AAPL", "MSFT"))
+        for kind in ("message", "orderbook")
+    ]
+    with pytest.raises(MarketDataError, match="the names tell of AAPL and MSFT; calibrate the files of one"):
+        read_market(pairs, format="lobster")
+
+
 def test_days_of_lobster_are_paired_by_their_names(tmp_path: Path) -> None:
     files: list[Path] = []
     for day in (1, 2):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from quotegrid.calibration.market_data import MarketDataError, Quotes, Trades
-from quotegrid.calibration.recording import record, smallest_step
+from quotegrid.calibration.recording import record
+from quotegrid.calibration.strays import found_tick
 
 SECOND = 1_000_000_000
 
@@ -78,9 +79,7 @@ def test_files_of_different_times_are_refused() -> None:
 
 
 def test_the_tick_is_free_of_binary_rounding() -> None:
-    assert smallest_step(np.array([0.1, 0.3, 0.1 + 0.2, 0.4])) == 0.1
-    with pytest.raises(MarketDataError, match="all prices are equal"):
-        smallest_step(np.array([5.0, 5.0]))
+    assert found_tick(Quotes.clean([1, 2], [0.1, 0.3], [0.1 + 0.2, 0.4])) == 0.1
 
 
 def test_prices_off_the_lattice_are_refused() -> None:
@@ -90,7 +89,7 @@ def test_prices_off_the_lattice_are_refused() -> None:
     ):
         record(quotes, trades_at([2e-9]), tick_size=0.01)
     assert record(quotes, trades_at([2e-9]), tick_size=0.005).tick_size == 0.005
-    with pytest.raises(MarketDataError, match="the smallest price step seen"):
+    with pytest.raises(MarketDataError, match="the smallest step between quotes"):
         record(Quotes.clean([1, 2, 3], [9.99, 9.98, 9.967], [10.0, 10.01, 10.0]), trades_at([2e-9]))
 
 
