@@ -126,9 +126,7 @@ def finite_derivatives(
     if linear_decay(problem)[0] is not None and len(problem.assets) == 1:
         shifts = tuple(x.sign * x.size for x in problem.one_sided_flows())
         (target,) = _target(problem)
-        found, stays, sound = _linear(
-            problem, directions, to_go, shifts=shifts, target=target, second=second
-        )
+        found, stays, sound = _linear(problem, directions, to_go, shifts=shifts, target=target, second=second)
         if sound:
             linear = stays
             pieces.append((np.flatnonzero(linear), found))
