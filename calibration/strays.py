@@ -88,8 +88,8 @@ def without_stray_trades(trades: Trades, quotes: Quotes) -> Trades:
         at = int(stray.argmax())
         raise MarketDataError(
             f"{trades.source}: {stray.sum():,} of {stray.size:,} trades lie more than a tenth away from the "
-            f"quotes of {quotes.source}, first {trades.price[at]:g} at {trades.time_ns[at]} (ns) where the mid "
-            f"is {mid[at]:g}. Give quotes and trades of one market."
+            f"quotes of {quotes.source}, first {trades.price[at]:g} at {trades.time_ns[at]} (ns) where the "
+            f"mid is {mid[at]:g}. Give quotes and trades of one market."
         )
     return _without_trades(
         trades, stray, "trades dropped whose price is more than a tenth away from the quotes"
