@@ -126,17 +126,18 @@ def draw_figure(grown: list[Grown], tables: dict[int, np.ndarray]) -> Figure:
         among_many = np.array([each.among_many for each in grown]) / states
         times.plot(states, 1e6 * among_many, "D--", color=ASK, linewidth=1.2, markersize=4.0)
         times.annotate(
-            f"one of {MANY}",
-            (states[0], 1e6 * among_many[0]),
-            xytext=(6, 5),
+            f"as one of {MANY}",
+            (states[1], 1e6 * among_many[1]),
+            xytext=(0, -16),
             textcoords="offset points",
+            ha="center",
             color=ASK,
             fontsize=8.5,
         )
         low = float(np.min(per_state)) * 1e6
         times.axhspan(low, 2.0 * low, color=FAINT, alpha=0.35, linewidth=0)
         times.annotate(
-            "within 2×", (states[0], 1.4 * low), color="#666666", fontsize=8.5, va="center", ha="left"
+            "within 2×", (states[-1], 1.1 * low), color="#666666", fontsize=8.5, va="center", ha="right"
         )
         times.set_title("Ergodic: time per state (µs)")
         own = np.array([each.working for each in grown]) / 1e6
@@ -146,7 +147,7 @@ def draw_figure(grown: list[Grown], tables: dict[int, np.ndarray]) -> Figure:
         memory.annotate(
             "linear",
             (states[-2], linear[-2]),
-            xytext=(6, -8),
+            xytext=(-34, 6),
             textcoords="offset points",
             fontsize=8.5,
             color=INK,

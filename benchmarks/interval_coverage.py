@@ -62,7 +62,7 @@ def one_run(market: SyntheticMarket, seed: int) -> Iterator[Row]:
         market = replace(market, parameters=(rate, anywhere))
     recording = record(*market.draw(seed), tick_size=market.tick)
     orders = market_orders(recording)
-    terms = horizons(recording.duration, 1.0)
+    terms = horizons(recording.duration, recording.stretch, 1.0)
     blocks = cut_into_blocks(recording, 3.0 * terms[-1])
     volatility = estimate_volatility(recording)
     variance = block_variances(recording, volatility.bandwidth, blocks)

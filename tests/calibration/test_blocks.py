@@ -10,7 +10,7 @@ from quotegrid.calibration.market_data import Quotes, Trades
 from quotegrid.calibration.market_orders import market_orders
 from quotegrid.calibration.recording import Recording, record
 from quotegrid.calibration.synthetic import SyntheticMarket
-from quotegrid.calibration.volatility import block_variances, estimate_volatility
+from quotegrid.calibration.volatility import LAGS, block_variances, estimate_volatility, mid_on_grid
 
 SECOND = 1_000_000_000
 
@@ -79,4 +79,6 @@ def test_blocks_add_up_to_the_realised_kernel() -> None:
     recording = record(*SyntheticMarket(duration=600.0).draw(1), tick_size=0.01)
     volatility = estimate_volatility(recording)
     variance = block_variances(recording, volatility.bandwidth, cut_into_blocks(recording))
-    assert variance.sum() / recording.duration == pytest.approx(volatility.sigma**2, rel=1e-9)
+    step = volatility.bandwidth / LAGS
+    covered = step * sum(len(mid) - 1 for mid in mid_on_grid(recording, step))  # whole steps only
+    assert variance.sum() / covered == pytest.approx(volatility.sigma**2, rel=1e-9)
