@@ -246,6 +246,11 @@ def calibrate(
     """Fit volatility and fill intensities to market data, and write a commented problem file."""
     from quotegrid.compiler_cache import set_up_jax
 
+    for file in (output, *(() if plot is None else (plot,))):
+        if file.is_dir():
+            raise typer.BadParameter(f"{file} is a folder; name the file to write")
+        if any(file.exists() and each.exists() and file.samefile(each) for each in data):
+            raise typer.BadParameter(f"{file} holds the data; name another file to write")
     with progress_bar(f"reading {data[0].name}"):
         set_up_jax()
         from quotegrid.calibration.calibration import calibrate as fit

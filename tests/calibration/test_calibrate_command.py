@@ -44,6 +44,19 @@ def files(market, tmp_path: Path) -> tuple[Path, Path]:
     return quotes, trades
 
 
+def test_neither_the_data_nor_a_folder_is_written_over(
+    files: tuple[Path, Path], quotegrid: Program, tmp_path: Path
+) -> None:
+    before = files[1].read_bytes()
+    for output, words in (
+        (files[1], "xyz_trades.csv holds the data; name another file to write"),
+        (".", ". is a folder; name the file to write"),
+    ):
+        refused = quotegrid("calibrate", *files, "-o", output, expected=2)
+        assert words in refused.stderr and refused.stdout == ""
+    assert files[1].read_bytes() == before and len(list(tmp_path.glob("*.toml"))) == 0
+
+
 def test_from_files_to_a_quote(files: tuple[Path, Path], quotegrid: Program, tmp_path: Path) -> None:
     shown = quotegrid("calibrate", *files, "-o", "xyz.toml", "--plot", "fit.png", "--pool-sides").stdout
     assert "USD/√s" in shown
