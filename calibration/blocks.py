@@ -92,7 +92,7 @@ def cut_into_blocks(recording: Recording, least: float = 0.0) -> Blocks:
 
 @dataclass(frozen=True, eq=False)
 class Copies:
-    """Estimates of every copy, by name: the ln of what is positive.
+    """Estimates of every copy, by name: the ln of what is positive, NaN in a copy that tells nothing of it.
 
     Read errors from it: `standard_error` in the unit of the estimate (for a positive one estimate × the
     spread of its ln), `interval` (95 %, symmetric in the ln), `correlation` of some of them together.
@@ -103,7 +103,9 @@ class Copies:
 
     def spread(self, name: str) -> float:
         """Standard deviation over the copies, of the ln where the estimate is positive."""
-        return float(np.std(self.draws[name], ddof=1)) * self.blocks.widening
+        draws = self.draws[name]
+        known = draws[np.isfinite(draws)]
+        return float(np.std(known, ddof=1)) * self.blocks.widening if known.size > 1 else math.nan
 
     def standard_error(self, name: str, value: float, *, positive: bool = True) -> float:
         """The standard error of an estimate, in its unit."""
@@ -116,6 +118,11 @@ class Copies:
 
     def correlation(self, names: tuple[str, ...]) -> Float[np.ndarray, "name name"]:
         """How the errors of some estimates go together (of the ln where they are positive)."""
-        found = np.atleast_2d(np.corrcoef(np.stack([self.draws[name] for name in names])))
+        draws = np.stack([self.draws[name] for name in names])
+        draws = draws[:, np.isfinite(draws).all(axis=0)]
+        away = draws - draws.mean(axis=1, keepdims=True)
+        length = np.sqrt((away**2).sum(axis=1, keepdims=True))
+        away /= np.where(length > 0.0, length, 1.0)  # what never changes goes with nothing
+        found = away @ away.T
         np.fill_diagonal(found, 1.0)
         return found

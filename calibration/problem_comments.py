@@ -73,9 +73,7 @@ def comments(estimates: Estimates, choices: Choices) -> dict[str, str]:
                 f"{unit} per {asset}; 1 basis point would be {significant(1e-4 * estimates.reference, 3):g}, "
                 "a rebate is negative",
             ),
-            f"{path}.min_offset": (
-                f"{unit}: the touch, the median half-spread; nothing nearer to the mid was observed",
-            ),
+            f"{path}.min_offset": (f"{unit}: the touch, the median half-spread; {_about_nearer(side)}",),
         }
         if choices.charge_markout:
             remarks[f"{path}.adverse"] = (_about_charge(estimates, side),)
@@ -147,6 +145,12 @@ def _about_markout(estimates: Estimates, choices: Choices) -> str:
         f"After the {markout.orders} orders that reached {markout.offset:.3g} {unit} or more, the mid had "
         f"moved {markout.move:.3g} ± {error:.2g} {unit} with them {markout.horizon:g} s later: {verdict}"
     )
+    if estimates.mistimed:
+        text += (
+            f" Only {100 * estimates.orders.matched.mean():.0f}% of the orders begin at the touch of a quote "
+            "just before them: the clocks of quotes and trades differ, or quotes are missing or come late, "
+            "and this is not to be trusted."
+        )
     if choices.charge_markout:
         return f"{text} Adverse selection is charged to every fill."
     return (
@@ -222,6 +226,16 @@ def _about_flow(estimates: Estimates, side: SideIntensity) -> str:
         f"{side.exponential.orders:,} of them reached {side.start * reach.half_tick:g} or more. Orders per s "
         f"of at least a size ({asset}): {rates}."
     )
+
+
+def _about_nearer(side: SideIntensity) -> str:
+    """How much was seen nearer to the mid than the touch."""
+    reach = side.reach
+    share = float(reach.tally.time[reach.spread < reach.touch].sum() / reach.tally.time.sum())
+    if share == 0.0:
+        return "nothing nearer to the mid was observed"
+    percent = "less than 1" if share < 0.01 else f"{100 * share:.0f}"
+    return f"the market stood nearer to the mid {percent}% of the time"
 
 
 def _about_intensity(estimates: Estimates, side: SideIntensity, form: Form) -> str:

@@ -184,6 +184,12 @@ def _verdict(estimates: Estimates) -> Iterator[str]:
                 f"BRIDGE  {_name(side, estimates)}: from {bridge.low:g} to {bridge.high:g} {unit} the table "
                 f"says up to {bridge.excess:.1f} times the fills seen."
             )
+    if estimates.mistimed:
+        yield (
+            f"CLOCK   Only {100 * estimates.orders.matched.mean():.0f}% of the orders begin at the touch of "
+            "a quote just before them: the clocks"
+        )
+        yield "        of quotes and trades differ, or quotes are missing or late. Do not trust the markouts."
     if math.isfinite(markout.move) and markout.move > markout.offset:
         yield (
             f"ADVERSE The mid moves {markout.move:.3g} {unit} with an order that reaches "

@@ -82,3 +82,18 @@ def test_blocks_add_up_to_the_realised_kernel() -> None:
     step = volatility.bandwidth / LAGS
     covered = step * sum(len(mid) - 1 for mid in mid_on_grid(recording, step))  # whole steps only
     assert variance.sum() / covered == pytest.approx(volatility.sigma**2, rel=1e-9)
+
+
+def test_a_copy_that_tells_nothing_of_an_estimate_is_left_out_of_its_error(rng: np.random.Generator) -> None:
+    """The markout of rare orders: a copy of blocks without any has none."""
+    blocks = Blocks(np.array([[0, 1], [1, 2]]))
+    draws = {name: rng.normal(size=400) for name in ("a", "b")} | {"same": np.zeros(400)}
+    draws["b"] += draws["a"]
+    whole = Copies(blocks, {name: values.copy() for name, values in draws.items()})
+    draws["b"][::100] = np.nan
+    copies = Copies(blocks, draws)
+    assert copies.spread("b") == pytest.approx(whole.spread("b"), rel=0.02)
+    found = copies.correlation(("a", "b", "same"))
+    assert found[0, 1] == pytest.approx(whole.correlation(("a", "b"))[0, 1], abs=0.02)
+    assert found[2].tolist() == [0.0, 0.0, 1.0]
+    assert np.isnan(Copies(blocks, {"c": np.full(400, np.nan)}).spread("c"))

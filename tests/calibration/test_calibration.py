@@ -5,6 +5,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,29 @@ def test_an_inverse_contract_says_its_currency_and_frozen_price(heavy: Calibrati
         in text
     )
     assert "profit counted in USD" in heavy.summary()
+
+
+def test_clocks_that_differ_are_told(market: Callable[..., Any], plain: Calibration) -> None:
+    """Trades half a second late begin at prices that no quote before them shows."""
+    quotes, trades = market(duration=600.0, volatility=1.0).draw(5)
+    late = calibrate(quotes, replace(trades, time_ns=trades.time_ns + 500_000_000), tick_size=0.01)
+    assert late.estimates.orders.matched.mean() < 0.2 and late.estimates.mistimed
+    assert "CLOCK   Only 1" in late.summary() and "CLOCK" not in plain.summary()
+    told = "the clocks of quotes and trades differ, or quotes are missing or come late"
+    assert told in " ".join(late.problem_text().replace("\n# ", " ").split())
+    assert told not in " ".join(plain.problem_text().replace("\n# ", " ").split())
+
+
+def test_the_comment_on_the_touch_tells_what_was_nearer(
+    market: Callable[..., Any], plain: Calibration
+) -> None:
+    assert (
+        "# USD: the touch, the median half-spread; nothing nearer to the mid was observed"
+        in plain.problem_text()
+    )
+    wide = calibrate(*market(duration=600.0, spreads=(1, 3, 3)).draw(5), tick_size=0.01)
+    text = " ".join(wide.problem_text().replace("\n# ", " ").split())
+    assert re.search(r"the median half-spread; the market stood nearer to the mid 3[2-5]% of the time", text)
 
 
 def test_pooled_sides_are_one_flow(market: Callable[..., Any]) -> None:
