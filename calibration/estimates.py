@@ -59,6 +59,11 @@ class Estimates:
         return next(each for each in self.markouts if each.horizon == self.horizon)
 
     @property
+    def reference_text(self) -> str:
+        """The reference price to the cent, or to six digits where it is small."""
+        return f"{self.reference:.{max(2, 5 - math.floor(math.log10(self.reference)))}f}"
+
+    @property
     def mistimed(self) -> bool:
         """Whether many orders begin at prices that no quote just before them showed."""
         return float(self.orders.matched.mean()) < LEAST_MATCHED

@@ -208,8 +208,8 @@ def _about_contract(estimates: Estimates, lot_size: float) -> str:
     if contract.inverse:
         return (
             f"The contract is inverse: {contract.size:g} {unit} each, settled in {asset}. Profit is counted "
-            f"in {unit}. Contracts are converted at the frozen reference price {estimates.reference:.2f} "
-            f"{unit}, the mean mid: 1 contract = {contract.size:g}/{estimates.reference:.2f} = "
+            f"in {unit}. Contracts are converted at the frozen reference price {estimates.reference_text} "
+            f"{unit}, the mean mid: 1 contract = {contract.size:g}/{estimates.reference_text} = "
             f"{per_contract:.6g} {asset}, so a lot is {lot_size / per_contract:.4g} contracts."
         )
     return f"1 contract = {contract.size:g} {asset}." if contract.size != 1.0 else ""

@@ -72,7 +72,7 @@ def _head(estimates: Estimates) -> Iterator[str]:
         yield _row(
             "contract",
             f"inverse: {contract.size:g} {unit} = {contract.units(estimates.reference):.5g} {asset} at the "
-            f"frozen mid {estimates.reference:.2f} {unit}; profit counted in {unit}",
+            f"frozen mid {estimates.reference_text} {unit}; profit counted in {unit}",
         )
     yield _row(
         "errors",

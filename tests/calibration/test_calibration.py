@@ -113,6 +113,15 @@ def test_an_inverse_contract_says_its_currency_and_frozen_price(heavy: Calibrati
     assert "profit counted in USD" in heavy.summary()
 
 
+def test_the_frozen_price_of_a_cheap_coin_keeps_its_digits(market: Callable[..., Any]) -> None:
+    drawn = market(duration=300.0, price=0.1, tick=0.00001, volatility=0.0002, A=4.0, k=10_000.0).draw(5)
+    calibration = calibrate(*drawn, contract_size=10.0, inverse=True)
+    reference = f"{calibration.estimates.reference:.6f}"
+    assert reference.startswith(("0.09", "0.10"))
+    assert f"1 contract = 10/{reference} = " in calibration.problem_text().replace("\n# ", " ")
+    assert f"at the frozen mid {reference} USD" in calibration.summary()
+
+
 def test_clocks_that_differ_are_told(market: Callable[..., Any], plain: Calibration) -> None:
     """Trades half a second late begin at prices that no quote before them shows."""
     quotes, trades = market(duration=600.0, volatility=1.0).draw(5)
