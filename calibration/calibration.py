@@ -38,13 +38,15 @@ class Calibration:
 
     estimates: Estimates
 
-    def summary(self) -> str:
+    def summary(
+        self, *, form: Form | None = None, lot_size: float | None = None, charge_markout: bool = False
+    ) -> str:
         """The fit on one screen: units on every number, repairs, which form fits, and cautions."""
-        return summary(self.estimates)
+        return summary(self.estimates, form=form, lot_size=lot_size, charge_markout=charge_markout)
 
-    def figure(self) -> Figure:
+    def figure(self, *, form: Form | None = None) -> Figure:
         """The fit as one picture; `figure().savefig("fit.png")`."""
-        return fit_figure(self.estimates)
+        return fit_figure(self.estimates, form=form)
 
     def problem_file(
         self,

@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from quotegrid.calibration.estimates import Estimates
 from quotegrid.calibration.seasonality import DayFactor
-from quotegrid.calibration.side import SideIntensity
+from quotegrid.calibration.side import Form, SideIntensity
 
 BID, ASK, INK, FAINT = "#1b6ca8", "#c1432e", "#222222", "#8a8a8a"
 DASHED = (0, (4, 3))
@@ -41,8 +41,12 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def fit_figure(estimates: Estimates) -> Figure:
-    """Six panels, and two more over the day where the recording is long enough for it."""
+def fit_figure(estimates: Estimates, *, form: Form | None = None) -> Figure:
+    """Six panels, and two more over the day where the recording is long enough for it.
+
+    form: of the problem file, where it is not the one that fits.
+    """
+    shown = form or estimates.recommended
     recording, unit, day = estimates.recording, estimates.price_unit, estimates.day
     begin, _ = estimates.window
     error = estimates.copies.standard_error("volatility", estimates.volatility.sigma)
@@ -52,8 +56,9 @@ def fit_figure(estimates: Estimates) -> Figure:
         grid = picture.add_gridspec(rows, 6)
         places = [(row, slice(2 * column, 2 * column + 2)) for row in range(2) for column in range(3)]
         panels = [picture.add_subplot(grid[place]) for place in places]
-        draw = (_draw_intensity, _draw_residuals, _draw_gain, _draw_markouts, _draw_signature, _draw_sizes)
-        for axes, panel in zip(panels, draw, strict=True):
+        for axes, of_form in zip(panels, (_draw_intensity, _draw_residuals, _draw_gain), strict=False):
+            of_form(axes, estimates, shown)
+        for axes, panel in zip(panels[3:], (_draw_markouts, _draw_signature, _draw_sizes), strict=True):
             panel(axes, estimates)
         if not isinstance(day, str):
             _draw_day(picture.add_subplot(grid[2, :3]), day, "rate")
@@ -119,9 +124,9 @@ def _note(
     )
 
 
-def _draw_intensity(axes: Axes, estimates: Estimates) -> None:
+def _draw_intensity(axes: Axes, estimates: Estimates, form: Form) -> None:
     """Λ on a logarithmic scale: measured steps with intervals, the form of the file, the exponential."""
-    end, unit, form = _furthest(estimates), estimates.price_unit, estimates.recommended
+    end, unit = _furthest(estimates), estimates.price_unit
     for name, side, colour in _sides(estimates):
         measured, table = side.measured, side.table
         fine = np.linspace(side.reach.touch_offset, end, 600)
@@ -158,9 +163,9 @@ def _draw_intensity(axes: Axes, estimates: Estimates) -> None:
     axes.legend(loc="upper right")
 
 
-def _draw_residuals(axes: Axes, estimates: Estimates) -> None:
+def _draw_residuals(axes: Axes, estimates: Estimates, form: Form) -> None:
     """(seen - said)/√said of the orders in each cell, for the exponential and the form of the file."""
-    form, unit = estimates.recommended, estimates.price_unit
+    unit = estimates.price_unit
     largest = 3.0
     axes.axhspan(-2.0, 2.0, color="#f0f0f0", zorder=0)
     axes.axhline(0.0, color=FAINT, linewidth=0.8)
@@ -190,9 +195,9 @@ def _draw_residuals(axes: Axes, estimates: Estimates) -> None:
     axes.legend(loc="upper right", ncols=1 if form == "exponential" else 2, columnspacing=1.0)
 
 
-def _draw_gain(axes: Axes, estimates: Estimates) -> None:
+def _draw_gain(axes: Axes, estimates: Estimates, form: Form) -> None:
     """δΛ(δ), what a quote earns against the mid at the fill, and against the mid some time later."""
-    end, unit, form = _furthest(estimates), estimates.price_unit, estimates.recommended
+    end, unit = _furthest(estimates), estimates.price_unit
     values = [0.0]
     for name, side, colour in _sides(estimates):
         fine = np.linspace(side.reach.touch_offset, end, 600)

@@ -97,7 +97,7 @@ class Quotes:
         repairs: what the reader has dealt with before; they come first.
         """
         columns = {
-            "local_ts_ns": np.asarray(time_ns, dtype=np.int64),
+            "local_ts_ns": _whole(time_ns, "local_ts_ns", source),
             "bid_px": np.asarray(bid, dtype=np.float64),
             "ask_px": np.asarray(ask, dtype=np.float64),
         }
@@ -168,12 +168,12 @@ class Trades:
         included, counts as seen twice.
         repairs: what the reader has dealt with before; they come first.
         """
-        time = np.asarray(time_ns, dtype=np.int64)
+        time = _whole(time_ns, "local_ts_ns", source)
         columns = {
             "local_ts_ns": time,
             "exchange_ns": np.zeros_like(time)
             if exchange_ns is None
-            else np.asarray(exchange_ns, dtype=np.int64),
+            else _whole(exchange_ns, "exchange_ns", source),
             "price": np.asarray(price, dtype=np.float64),
             "qty": np.asarray(size, dtype=np.float64),
             "aggressor": np.asarray(aggressor, dtype=np.float64),
@@ -204,6 +204,16 @@ class Trades:
             source,
             (*repairs, *cleaning.repairs),
         )
+
+
+def _whole(values: ArrayLike, name: str, source: str) -> Int[np.ndarray, "row"]:
+    """Times as whole numbers: a double holds those of today to 256 ns, and no NaN is a time."""
+    found = np.asarray(values)
+    if found.size and found.dtype.kind not in "iu":
+        raise MarketDataError(
+            f"{source}: {name} holds {found.dtype}, not whole numbers; give nanoseconds since 1970 as int64."
+        )
+    return found.astype(np.int64)
 
 
 def _is_price(values: Float[np.ndarray, "row"]) -> Bool[np.ndarray, "row"]:

@@ -10,18 +10,32 @@ from quotegrid.calibration.estimates import Estimates
 from quotegrid.calibration.families import FAMILIES
 from quotegrid.calibration.fitted import LEAST_CHANCE, Fit
 from quotegrid.calibration.seasonality import DayFactor
-from quotegrid.calibration.side import SideIntensity
+from quotegrid.calibration.side import Form, SideIntensity
 
 COLUMNS = 4  # of horizons that fit on the screen
 
 
-def summary(estimates: Estimates) -> str:
-    """What was measured, on one screen of at most 110 columns, with units and standard errors."""
-    parts = (_head(estimates), _forms(estimates), _afterwards(estimates), _verdict(estimates))
+def summary(
+    estimates: Estimates,
+    *,
+    form: Form | None = None,
+    lot_size: float | None = None,
+    charge_markout: bool = False,
+) -> str:
+    """What was measured, on one screen of at most 110 columns, with units and standard errors.
+
+    form, lot_size, charge_markout: what the problem file was asked to do, if anything.
+    """
+    parts = (
+        _head(estimates, lot_size or estimates.sizes.lot()),
+        _forms(estimates),
+        _afterwards(estimates),
+        _verdict(estimates, form, charge_markout),
+    )
     return "\n\n".join("\n".join(line.rstrip() for line in part) for part in parts)
 
 
-def _head(estimates: Estimates) -> Iterator[str]:
+def _head(estimates: Estimates, lot: float) -> Iterator[str]:
     recording, unit, asset = estimates.recording, estimates.price_unit, estimates.asset_unit
     volatility, sizes, contract, copies = (
         estimates.volatility,
@@ -55,7 +69,6 @@ def _head(estimates: Estimates) -> Iterator[str]:
         f"moves over {volatility.intervals[0]:.3g} s alone would say {volatility.realised_sigma[0]:.3g}, "
         f"over {volatility.intervals[-1]:.3g} s {volatility.realised_sigma[-1]:.3g}",
     )
-    lot = sizes.lot()
     yield _row(
         "sizes",
         f"median order {sizes.quantile(0.5):.3g} {asset} (quartiles {sizes.quantile(0.25):.3g}, "
@@ -155,11 +168,13 @@ def _afterwards(estimates: Estimates) -> Iterator[str]:
         )
 
 
-def _verdict(estimates: Estimates) -> Iterator[str]:
+def _verdict(estimates: Estimates, asked: Form | None, charge_markout: bool) -> Iterator[str]:
     unit, markout = estimates.price_unit, estimates.markout
     form, sides = estimates.recommended, estimates.sides
+    other = asked not in (None, form)
     if form == "exponential":
-        yield "FORM    An exponential describes these orders as well as chance allows: the file uses it."
+        use = "." if other else ": the file uses it."
+        yield f"FORM    An exponential describes these orders as well as chance allows{use}"
     else:
         worse = [_name(side, estimates) for side in sides if not side.exponential_fit.by_chance]
         where = (
@@ -167,11 +182,14 @@ def _verdict(estimates: Estimates) -> Iterator[str]:
             if worse
             else "describes these orders, another form better"
         )
-        yield f"FORM    An exponential {where}: the problem file uses the {form}."
+        use = f"the {form} would." if other else f"the problem file uses the {form}."
+        yield f"FORM    An exponential {where}: {use}"
         for name in FAMILIES if form == "table" else ():
-            if name != "exponential" and all(side.usable(name) for side in sides):
+            if name not in ("exponential", asked) and all(side.usable(name) for side in sides):
                 loose = {key: None for side in sides for key in estimates.undetermined(side, name)}
                 yield f"        A {name} would do too, but these data hardly hold its {', '.join(loose)}."
+    if other:
+        yield f"        The problem file uses the {asked}, as asked."
     if not all(side.whole_fit.by_chance for side in sides):
         gap = max(side.whole_fit.gap for side in sides)
         excess = " and ".join(f"{side.touch_excess:.1f}" for side in sides)
@@ -195,7 +213,10 @@ def _verdict(estimates: Estimates) -> Iterator[str]:
             f"ADVERSE The mid moves {markout.move:.3g} {unit} with an order that reaches "
             f"{markout.offset:.3g}: more than such a fill earns."
         )
-        yield "        The problem file leaves this out unless asked to charge it; see its comments."
+        if charge_markout:
+            yield "        The problem file charges every fill what the mid does after it; see its comments."
+        else:
+            yield "        The problem file leaves this out unless asked to charge it; see its comments."
     yield from _day(estimates.day)
 
 

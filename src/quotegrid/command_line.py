@@ -280,9 +280,10 @@ def calibrate(
             risk_aversion=risk_aversion,
             charge_markout=charge_markout,
         )
+        shown = None if form is None else form.value
         if plot is not None:
-            found.figure().savefig(plot)
-    print(found.summary())
+            found.figure(form=shown).savefig(plot)
+    print(found.summary(form=shown, lot_size=lot_size, charge_markout=charge_markout))
     print()
     say_written(plot)
     print(f"written: {output}; next: quotegrid solve {output} -o {output.with_suffix('.safetensors')}")

@@ -122,6 +122,18 @@ def test_the_frozen_price_of_a_cheap_coin_keeps_its_digits(market: Callable[...,
     assert f"at the frozen mid {reference} USD" in calibration.summary()
 
 
+def test_the_report_tells_what_the_file_was_asked_to_do(
+    plain: Calibration, market: Callable[..., Any]
+) -> None:
+    power = "as well as chance allows.\n        The problem file uses the power, as asked.\n"
+    assert power in plain.summary(form="power") and "as asked" not in plain.summary(form="exponential")
+    assert "are 2 coin or more: the lot" in plain.summary(lot_size=2.0)
+    moved = calibrate(*market(adverse_move=0.2, duration=600.0, touch_orders=4.0).draw(2), tick_size=0.01)
+    assert "The problem file leaves this out unless asked to charge it" in moved.summary()
+    assert "The problem file charges every fill what the mid does" in moved.summary(charge_markout=True)
+    assert "bid: power" in plain.figure(form="power").axes[0].get_legend_handles_labels()[1]
+
+
 def test_clocks_that_differ_are_told(market: Callable[..., Any], plain: Calibration) -> None:
     """Trades half a second late begin at prices that no quote before them shows."""
     quotes, trades = market(duration=600.0, volatility=1.0).draw(5)

@@ -158,6 +158,17 @@ def test_trades_without_a_usable_row_are_refused() -> None:
         Trades.clean([1], [10.0], [1.0], [0])
 
 
+def test_times_that_are_no_whole_numbers_are_refused() -> None:
+    with pytest.raises(
+        MarketDataError, match="quotes: local_ts_ns holds float64, not whole numbers; give nano"
+    ):
+        Quotes.clean([1.0, np.nan], [1.0, 2.0], [3.0, 3.0])
+    with pytest.raises(MarketDataError, match="trades: exchange_ns holds float64, not whole numbers"):
+        Trades.clean([1], [10.0], [1.0], [1], [0.5])
+    with pytest.raises(MarketDataError, match="0 usable quotes"):
+        Quotes.clean([], [], [])
+
+
 def test_columns_of_unequal_length_are_refused() -> None:
     with pytest.raises(MarketDataError, match="flat and of equal length"):
         Quotes.clean([1, 2], [1.0, 2.0], [3.0])
