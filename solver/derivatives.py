@@ -101,7 +101,8 @@ def _stationary(
     problem: Problem, bias: Array, level: Array, *, ergodic: bool, second: bool
 ) -> tuple[Tangents, Tangents | None, Holds]:
     """Along all numbers, so that another choice of them compiles nothing."""
-    directions = unit_directions(problem, np.arange(sum(np.size(leaf) for leaf in jax.tree.leaves(problem))))
+    count = sum(np.size(leaf) for leaf in jax.tree.leaves(problem))
+    directions = jax.tree.map(jnp.asarray, unit_directions(problem, np.arange(count)))
     return stationary_tangents(chain_tangents(problem, directions, second), bias, level, ergodic)
 
 
