@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from quotegrid.solver.chain import ControlledChain, FillChannels, destination, in_problem_order, stays_inside
@@ -28,16 +29,19 @@ class GreedyPolicy(NamedTuple):
 
 
 def greedy_policy(
-    chain: ControlledChain, theta: Float[Array, "*state"], floor: Float[Array, ""] | float = -jnp.inf
+    chain: ControlledChain,
+    theta: Float[Array, "*state"],
+    floor: Float[Array, ""] | float = -jnp.inf,
+    guess: Float[Array, "flow *state"] | None = None,
 ) -> GreedyPolicy:
     """Evaluate B at θ; `floor` keeps every offset at or above it (a compact set of quotes), -inf for the
-    problem's own.
+    problem's own. `guess`: offsets near the best ones, if any are known, NaN beyond the limits.
     """
     if not chain.channels:
         nothing = jnp.zeros((0, *chain.shape))
         return GreedyPolicy(chain.reward, nothing, nothing, nothing, nothing > 0.0)
     channels = chain.channels
-    found = [_channel_quotes(channel, chain, theta, floor) for channel in channels]
+    found = [_channel_quotes(channel, chain, theta, floor, guess) for channel in channels]
     quotes = OptimalQuote(
         *(in_problem_order(channels, parts) for parts in zip(*(best for _, best in found), strict=True))
     )
@@ -53,14 +57,19 @@ def greedy_policy(
 
 
 def _channel_quotes(
-    channel: FillChannels, chain: ControlledChain, theta: Array, floor: Array | float
+    channel: FillChannels,
+    chain: ControlledChain,
+    theta: Array,
+    floor: Array | float,
+    guess: Array | None,
 ) -> tuple[Array, OptimalQuote]:
     """Reservation offsets and optimal quotes of a channel's flows, inside the limits or not."""
     p = _reservations(channel, theta)
     low = jnp.maximum(channel.low, floor)
     quotes = QuoteSet(low, jnp.maximum(channel.high, low), channel.tick)
-    best = jax.vmap(optimal_quote, in_axes=(0, 0, 0, None, 0))(
-        channel.intensity, p, channel.size * channel.multiplier, chain.xi, quotes
+    own = None if guess is None else guess[np.asarray(channel.order)]
+    best = jax.vmap(optimal_quote, in_axes=(0, 0, 0, None, 0, None if guess is None else 0))(
+        channel.intensity, p, channel.size * channel.multiplier, chain.xi, quotes, own
     )
     return p, best
 

@@ -6,43 +6,66 @@ on the range of reservation offsets that a march visits, interpolated at the Che
 Approximation Theory and Practice, 2013). Where H is smooth the coefficients fall geometrically; where a bound
 or a kink of Λ lies in the range they do not, and the error, which is measured, says so. The logarithm keeps
 the relative error even where H spans many orders of magnitude.
+
+T_2n(x) = T_n(y) and T_2n+1(x) = x(2T_n(y) - T_2n-1(x)/x) with y = 2x² - 1, so that the sum is one over its
+even and one over its odd terms, of half the length,
+
+    Σ_n c_n T_n(x) = Σ_n a_n T_n(y) + x Σ_n b_n T_n(y),    a_n = c_2n,    b_n = 2c_2n+1 - b_n+1  (b_0: half)
+
+which a processor works out side by side: each term of a sum has to wait for the one before.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from quotegrid.models.contract import markup_of
 from quotegrid.solver.certificate import UNIT_ROUNDOFF
 from quotegrid.solver.chain import ControlledChain, Shift, destination, in_problem_order, stays_inside
 from quotegrid.solver.hamiltonians import QuoteSet, optimal_quote
 
-DEGREES = (24, 48, 96, 192)
-_UNROLLED = 48  # terms; longer sums are loops, which compile faster and run slower
+DEGREES = (23, 47, 95, 191)  # odd: as many even terms as odd ones
+_UNROLLED = 24  # terms of a half; longer sums are loops, which compile faster and run slower
+_FLOWS_UNROLLED = 4
 ACCURATE = 1e-12  # relative error of H
 _SMALLEST_HALF = 1e-3  # of a range, in quote scales
 _MEASURED = 2.0  # the largest error seen between the nodes, times this, is taken for the largest there is
 
 
+class FlowSeries(NamedTuple):
+    """One flow and the series of its Hamiltonian, or all of them: then a first axis of flows, in the order of
+    the problem.
+    """
+
+    size: Float[Array, "*flow"]  # z, units
+    multiplier: Float[Array, "*flow"]  # m
+    cost: Float[Array, "*flow_state"]  # c, price units
+    weight: Float[Array, "*flow_state"]  # a; 0 where the flow is off
+    middle: Float[Array, "*flow"]  # of the range of p, price units
+    half: Float[Array, "*flow"]  # its half width, price units
+    even: Float[Array, "*flow_n"]  # a of ln H, H in currency per time
+    odd: Float[Array, "*flow_n"]  # b
+    error: Float[Array, "*flow"]  # relative, of H
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class SeriesOperator:
-    """The Bellman operator of a chain with series for its Hamiltonians; flows in the order of the problem."""
+    """The Bellman operator of a chain with series for its Hamiltonians."""
 
     reward: Float[Array, "*state"]  # ℓ, currency per time
     magnitude: Float[Array, "*state"]  # Σ|terms of ℓ|, currency per time
-    size: Float[Array, " flow"]  # z, units
-    multiplier: Float[Array, " flow"]  # m
-    cost: Float[Array, "flow *state"]  # c, price units
-    weight: Float[Array, "flow *state"]  # a; 0 where the flow is off
-    middle: Float[Array, " flow"]  # of the range of p, price units
-    half: Float[Array, " flow"]  # its half width, price units
-    coefficients: Float[Array, "flow n"]  # of ln H, H in currency per time
-    error: Float[Array, " flow"]  # relative, of H
+    flows: FlowSeries
     shifts: tuple[Shift, ...] = field(metadata={"static": True})
+
+    def destinations(self, theta: Float[Array, "*state"]) -> Float[Array, "flow *state"]:
+        """θ after each flow's fill."""
+        return jnp.stack([destination(theta, shift) for shift in self.shifts])
 
 
 class SeriesPolicy(NamedTuple):
@@ -57,7 +80,9 @@ class SeriesPolicy(NamedTuple):
 def series_operator(
     chain: ControlledChain, low: Float[Array, " flow"], high: Float[Array, " flow"], degree: int
 ) -> SeriesOperator:
-    """The operator of a chain for reservation offsets in [low, high] (price units)."""
+    """The operator of a chain for reservation offsets in [low, high] (price units), with series of an odd
+    degree.
+    """
     channels = chain.channels
     order = {place: (c, row) for c in channels for row, place in enumerate(c.order)}
     scale = jnp.stack([order[place][0].scale[order[place][1]] for place in range(len(order))])
@@ -80,13 +105,14 @@ def series_operator(
 
     matrix = 2.0 / (degree + 1) * np.cos(np.arange(degree + 1)[:, None] * angles[None])
     matrix[0] *= 0.5
+    halves = jnp.asarray(np.stack([matrix[::2], _alternating_sums(matrix[1::2])]))
     both = log_value(np.concatenate([nodes, checks]))
     values, between = both[:, : degree + 1], both[:, degree + 1 :]
     alive = jnp.any(values != -jnp.inf, axis=1)  # (NaN where H < 0, which has no logarithm)
-    coefficients = jnp.where(alive[:, None], values @ jnp.asarray(matrix.T), 0.0)
-    seen = _clenshaw(coefficients, jnp.broadcast_to(jnp.asarray(checks), (len(order), len(checks))))[0]
+    even, odd = jnp.where(alive[:, None], jnp.einsum("hnx,fx->hfn", halves, values), 0.0)
+    seen = jax.vmap(_sum, in_axes=(0, 0, None))(even, odd, jnp.asarray(checks))
     error = jnp.max(jnp.abs(seen - between), axis=1)
-    largest = jnp.max(jnp.abs(coefficients), axis=1)
+    largest = jnp.max(jnp.abs(jnp.concatenate([even, odd], axis=1)), axis=1)
     error = _MEASURED * error + UNIT_ROUNDOFF * (16.0 + 8.0 * largest)
     inside = jnp.asarray([stays_inside(chain.shape, shift) for shift in chain.shifts])
     dead = alive.reshape((-1,) + (1,) * len(chain.shape))
@@ -94,19 +120,18 @@ def series_operator(
         in_problem_order(channels, [getattr(c, name) for c in channels])
         for name in ("size", "multiplier", "cost", "weight")
     )
-    return SeriesOperator(
-        reward=chain.reward,
-        magnitude=chain.magnitude,
+    flows = FlowSeries(
         size=size,
         multiplier=multiplier,
         cost=cost,
         weight=jnp.where(inside & dead, weight, 0.0),
         middle=middle,
         half=half,
-        coefficients=coefficients,
+        even=even,
+        odd=odd,
         error=jnp.where(alive, error, 0.0),
-        shifts=chain.shifts,
     )
+    return SeriesOperator(chain.reward, chain.magnitude, flows, chain.shifts)
 
 
 def operator_by_series(series: SeriesOperator, theta: Float[Array, "*state"]) -> Float[Array, "*state"]:
@@ -118,25 +143,55 @@ def operator_and_reach(
     series: SeriesOperator, theta: Float[Array, "*state"]
 ) -> tuple[Float[Array, "*state"], Float[Array, "flow 2"]]:
     """B(θ), and how far the reservation offsets go: operator and reach of `policy_by_series`."""
-    x, _ = _positions(series, theta)
-    log_value, _ = _clenshaw(series.coefficients, x)
-    return series.reward + jnp.sum(series.weight * jnp.exp(log_value), axis=0), _reach(x)
+
+    def value_and_reach(flow: FlowSeries, after: Array) -> tuple[Array, Array]:
+        x = _position(flow, theta, after)
+        return flow.weight * jnp.exp(_sum(flow.even, flow.odd, x)), _reach(x)
+
+    values, reach = jax.vmap(value_and_reach)(series.flows, series.destinations(theta))
+    return series.reward + jnp.sum(values, axis=0), reach
 
 
 def policy_by_series(series: SeriesOperator, theta: Float[Array, "*state"]) -> SeriesPolicy:
-    """B(θ) with its linearisation and the error of both."""
-    x, after = _positions(series, theta)
-    log_value, slope = _clenshaw(series.coefficients, x)
-    wide = (slice(None),) + (None,) * theta.ndim
-    value = series.weight * jnp.exp(log_value)
-    rates = -value * slope / (series.half * series.size * series.multiplier)[wide]
-    reading = 2.0 * (jnp.abs(theta)[None] + jnp.abs(after)) / series.size[wide] + 4.0 * jnp.abs(series.cost)
-    in_p = reading / series.multiplier[wide] + 4.0 * jnp.abs(series.middle)[wide] + 4.0 * series.half[wide]
-    through_p = jnp.abs(rates) * (series.size * series.multiplier)[wide] * in_p
-    terms = 4.0 * series.magnitude + jnp.sum(through_p + 8.0 * value, axis=0)
-    rounding = 2.0 * UNIT_ROUNDOFF * terms + jnp.sum(series.error[wide] * value, axis=0)
-    operator = series.reward + jnp.sum(value, axis=0)
-    return SeriesPolicy(operator, jnp.maximum(rates, 0.0), jnp.max(rounding), _reach(x))
+    """B(θ) with its linearisation and the error of both.
+
+    One flow after the other: each sum over all of them at once would be compiled with the series inside.
+    """
+
+    def add(sums: tuple[Array, ...], flow: tuple[FlowSeries, Array]) -> tuple[Any, tuple[Array, Array]]:
+        own, after = flow
+        x = _position(own, theta, after)
+        log_value, slope = _sum_and_slope(own.even, own.odd, x)
+        value, through = own.weight * jnp.exp(log_value), own.size * own.multiplier
+        rates = -value * slope / (own.half * through)
+        reading = 2.0 * (jnp.abs(theta) + jnp.abs(after)) / own.size + 4.0 * jnp.abs(own.cost)
+        in_p = reading / own.multiplier + 4.0 * jnp.abs(own.middle) + 4.0 * own.half
+        roundings = jnp.abs(rates) * through * in_p + 8.0 * value
+        parts = value, roundings, own.error * value
+        return jax.tree.map(jnp.add, sums, parts), (rates, _reach(x))
+
+    nothing = jnp.zeros_like(theta)
+    flows = series.flows, series.destinations(theta)
+    sums, (rates, reach) = jax.lax.scan(add, (nothing,) * 3, flows, unroll=_FLOWS_UNROLLED)
+    values, roundings, errors = sums
+    rounding = 2.0 * UNIT_ROUNDOFF * (4.0 * series.magnitude + roundings) + errors
+    return SeriesPolicy(series.reward + values, jnp.maximum(rates, 0.0), jnp.max(rounding), reach)
+
+
+def offsets_by_series(
+    series: SeriesOperator, theta: Float[Array, "*state"], xi: Float[Array, ""]
+) -> Float[Array, "flow *state"]:
+    """Close to the best offsets: δ* = p + ln(1 + ξZ/h)/(ξZ) with h = -d ln H/dp, price units; NaN beyond the
+    limits.
+    """
+
+    def offset(flow: FlowSeries, after: Array) -> Array:
+        _, slope = _sum_and_slope(flow.even, flow.odd, _position(flow, theta, after))
+        p = ((theta - after) / flow.size + flow.cost) / flow.multiplier
+        return p + markup_of(-slope / flow.half, flow.size * flow.multiplier, xi)
+
+    inside = jnp.asarray([stays_inside(theta.shape, shift) for shift in series.shifts])
+    return jnp.where(inside, jax.vmap(offset)(series.flows, series.destinations(theta)), jnp.nan)
 
 
 def reservation_range(
@@ -151,39 +206,65 @@ def reservation_range(
     return jnp.where(never, 0.0, low), jnp.where(never, 0.0, high)
 
 
-def _positions(series: SeriesOperator, theta: Array) -> tuple[Array, Array]:
-    """x of every flow and state, 0 where it is off, and θ after the fill."""
-    wide = (slice(None),) + (None,) * theta.ndim
-    after = jnp.stack([destination(theta, shift) for shift in series.shifts])
-    p = ((theta[None] - after) / series.size[wide] + series.cost) / series.multiplier[wide]
-    x = (p - series.middle[wide]) * (1.0 / series.half)[wide]
-    return jnp.where(series.weight > 0.0, x, 0.0), after
+def _position(flow: FlowSeries, theta: Array, after: Array) -> Array:
+    """x in every state, 0 where the flow is off."""
+    slope = 1.0 / (flow.size * flow.multiplier * flow.half)
+    place = (flow.cost / flow.multiplier - flow.middle) / flow.half
+    return jnp.where(flow.weight > 0.0, (theta - after) * slope + place, 0.0)
 
 
 def _reach(x: Array) -> Array:
-    axes = tuple(range(1, x.ndim))
-    return jnp.stack([jnp.min(x, axis=axes), jnp.max(x, axis=axes)], axis=-1)
+    return jnp.stack([jnp.min(x), jnp.max(x)])
 
 
-def _clenshaw(coefficients: Array, x: Array) -> tuple[Array, Array]:
-    """Σ c_n T_n(x) and its derivative; x [flow, …]."""
-    wide = (slice(None),) + (None,) * (x.ndim - 1)
-    double = 2.0 * x
+def _sum(even: Array, odd: Array, x: Array) -> Array:
+    """Σ a_n T_n(y) + x Σ b_n T_n(y), by Clenshaw's recurrence."""
+    double = 4.0 * x * x - 2.0  # 2y
 
-    def step(state: tuple, c: Array) -> tuple[tuple, None]:
-        ahead, after, slope_ahead, slope_after = state
-        slope = 2.0 * ahead + double * slope_ahead - slope_after
-        return (c[wide] + double * ahead - after, ahead, slope, slope_ahead), None
+    def half(coefficients: Array) -> Array:
+        def step(state: tuple[Array, Array], c: Array) -> tuple[tuple[Array, Array], None]:
+            ahead, after = state
+            return ((c - after) + double * ahead, ahead), None
 
-    state = (jnp.zeros_like(x),) * 4
-    downwards = coefficients[:, :0:-1].T
-    if len(downwards) > _UNROLLED:
-        state, _ = jax.lax.scan(step, state, downwards)
-    else:
-        for c in downwards:
-            state, _ = step(state, c)
-    ahead, after, slope_ahead, slope_after = state
-    return coefficients[:, 0][wide] + x * ahead - after, ahead + x * slope_ahead - slope_after
+        ahead, after = _downwards(step, coefficients, (jnp.zeros_like(x),) * 2)
+        return (coefficients[0] - after) + 0.5 * double * ahead
+
+    return half(even) + x * half(odd)
+
+
+def _sum_and_slope(even: Array, odd: Array, x: Array) -> tuple[Array, Array]:
+    """The same with its derivative."""
+    double = 4.0 * x * x - 2.0
+
+    def half(coefficients: Array) -> tuple[Array, Array]:
+        def step(state: tuple[Array, ...], c: Array) -> tuple[tuple[Array, ...], None]:
+            ahead, after, slope_ahead, slope_after = state
+            slope = (2.0 * ahead - slope_after) + double * slope_ahead
+            return ((c - after) + double * ahead, ahead, slope, slope_ahead), None
+
+        ahead, after, slope_ahead, slope_after = _downwards(step, coefficients, (jnp.zeros_like(x),) * 4)
+        value = (coefficients[0] - after) + 0.5 * double * ahead
+        return value, (ahead - slope_after) + 0.5 * double * slope_ahead
+
+    (even_value, even_slope), (odd_value, odd_slope) = half(even), half(odd)
+    return even_value + x * odd_value, odd_value + 4.0 * x * (even_slope + x * odd_slope)
+
+
+def _downwards(step: Callable[[Any, Array], tuple[Any, None]], coefficients: Array, state: Any) -> Any:
+    """All coefficients but the first, from the last on."""
+    if len(coefficients) - 1 > _UNROLLED:
+        return jax.lax.scan(step, state, coefficients[:0:-1])[0]
+    for c in coefficients[:0:-1]:
+        state, _ = step(state, c)
+    return state
+
+
+def _alternating_sums(rows: np.ndarray) -> np.ndarray:
+    """b_n = 2c_n - b_n+1, the first of them half of that, for the c in each column."""
+    signs = (-1.0) ** np.arange(len(rows))[:, None]
+    sums = 2.0 * signs * np.cumsum((signs * rows)[::-1], axis=0)[::-1]
+    sums[0] *= 0.5
+    return sums
 
 
 def _chebyshev_angles(count: int) -> np.ndarray:

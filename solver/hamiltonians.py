@@ -25,6 +25,7 @@ from quotegrid.models.contract import AbstractIntensity, phi1
 from quotegrid.solver.kernels import kernel
 
 _NEWTON_LIMIT = 120  # every second step at least halves the bracket or the move: 53 bits twice over
+_FROM_GUESS = 4  # steps: a good guess needs two
 _SETTLED = 1e-13  # of the markup: a Newton step below it is rounding
 _FREE = 1e-9  # of the markup: an offset that misses the first-order condition by more is held by a bound
 _TICK_SLACK = 1e-9  # a bound within this many ticks of a lattice point includes it
@@ -56,9 +57,14 @@ def optimal_quote(
     size: Float[Array, ""],
     xi: Float[Array, ""],
     quotes: QuoteSet,
+    guess: Float[Array, "..."] | None = None,
 ) -> OptimalQuote:
-    """Maximise Λ(δ) G_ξ(size·(δ - p)) over `quotes` (size in units of the asset, ξ per currency)."""
-    return _earnings(intensity, *_best_offset(intensity, p, size, xi, quotes), size, xi)
+    """Maximise Λ(δ) G_ξ(size·(δ - p)) over `quotes` (size in units of the asset, ξ per currency).
+
+    guess: an offset near the best one, if one is known, which saves most of the search; NaN where nobody will
+    look at the quote.
+    """
+    return _earnings(intensity, *_best_offset(intensity, p, size, xi, quotes, guess), size, xi)
 
 
 def objective(
@@ -95,10 +101,10 @@ def _earnings(
 
 @jax.custom_jvp
 def _best_offset(
-    intensity: AbstractIntensity, p: Array, size: Array, xi: Array, quotes: QuoteSet
+    intensity: AbstractIntensity, p: Array, size: Array, xi: Array, quotes: QuoteSet, guess: Array | None
 ) -> tuple[Array, Array]:
     """δ* and its margin δ* - p, both to the last bits (n ticks, rounded, are not a multiple of the tick)."""
-    offset = _stationary_offset(intensity, p, size, xi, quotes)
+    offset = _stationary_offset(intensity, p, size, xi, quotes, guess)
     if quotes.tick is not None:
         return _best_tick(intensity, p, size, xi, offset, quotes)
     return offset, offset - p
@@ -109,8 +115,8 @@ def _best_offset_jvp(primals: tuple, tangents: tuple) -> tuple[tuple[Array, Arra
     """By the implicit function theorem: dδ* = (dp + d markup)/(1 - ∂markup/∂δ) where nothing holds δ*; else
     it moves with its bound, or its tick n·tick with n fixed. At the kinks between them: as where it is held.
     """
-    intensity, p, size, xi, quotes = primals
-    d_intensity, dp, d_size, d_xi, d_quotes = tangents
+    intensity, p, size, xi, quotes, _ = primals
+    d_intensity, dp, d_size, d_xi, d_quotes, _ = tangents
     offset, margin = _best_offset(*primals)
     if quotes.tick is not None:
         moved = jnp.round(offset / quotes.tick) * d_quotes.tick
@@ -153,45 +159,82 @@ def markup_slope(
 
 
 def _stationary_offset(
-    intensity: AbstractIntensity, p: Array, size: Array, xi: Array, quotes: QuoteSet
+    intensity: AbstractIntensity, p: Array, size: Array, xi: Array, quotes: QuoteSet, guess: Array | None
 ) -> Array:
     """The root of F between the bounds, or the bound nearer to it: in closed form where the intensity has
-    one, else by Newton's method kept inside a bracket.
+    one, else by Newton's method, from the guess or kept inside a bracket.
 
     Beyond the bounds, where Λ need not be fair, F may have other roots.
     """
     closed = intensity.optimal_offset(p, size, xi)
     if closed is not None:
         return jnp.clip(closed, quotes.low, quotes.high)
-    low, high = (jnp.clip(end, quotes.low, quotes.high) for end in intensity.offset_bracket(p, size, xi))
+
+    def from_bracket(p: Array) -> Array:
+        low, high = (jnp.clip(end, quotes.low, quotes.high) for end in intensity.offset_bracket(p, size, xi))
+        low, high = jnp.broadcast_arrays(low, high)
+        start = _Search.within(low, high, jnp.where(jnp.isfinite(high), high, low), high <= low)
+        return _newton(intensity, p, size, xi, start, _NEWTON_LIMIT).offset
+
+    if guess is None:
+        return from_bracket(p)
+    low, high, start = jnp.broadcast_arrays(quotes.low, quotes.high, jnp.clip(guess, quotes.low, quotes.high))
+    near = _Search.within(low, high, start, jnp.isnan(start))
+    near = _newton(intensity, p, size, xi, near, _FROM_GUESS)
+    # a loop that runs once, from p to δ*, where a guess was bad: of a conditional that is mapped both sides are
+    # worked out, and what does not change in a loop is worked out before it
+    searched, _ = jax.lax.while_loop(
+        lambda state: ~jnp.all(state[1]),
+        lambda state: (from_bracket(state[0]), jnp.ones_like(state[1])),
+        (jnp.broadcast_to(p, start.shape), near.settled),
+    )
+    return jnp.where(near.settled, near.offset, searched)
+
+
+class _Search(NamedTuple):
+    """Where Newton's method stands."""
+
+    offset: Array
+    low: Array  # of a bracket
+    high: Array
+    last_move: Array
+    settled: Array
+    count: Array  # of steps
+
+    @classmethod
+    def within(cls, low: Array, high: Array, start: Array, settled: Array) -> "_Search":
+        return cls(start, low, high, jnp.full_like(start, jnp.inf), settled, jnp.zeros((), int))
+
+
+def _newton(
+    intensity: AbstractIntensity, p: Array, size: Array, xi: Array, start: _Search, most: int
+) -> _Search:
+    """Newton's method, and bisection where that does not converge, for so many steps at most."""
 
     def first_order_condition(offset: Array) -> Array:
         return offset - p - intensity.markup(offset, size, xi)
 
-    def improve(state: tuple) -> tuple:
-        offset, low, high, last_move, settled, count = state
-        residual, slope = jax.jvp(first_order_condition, (offset,), (jnp.ones_like(offset),))
-        low = jnp.where(residual <= 0.0, offset, low)
-        high = jnp.where(residual >= 0.0, offset, high)
-        newton = jnp.clip(offset - residual / slope, low, high)
+    def improve(at: _Search) -> _Search:
+        residual, slope = jax.jvp(first_order_condition, (at.offset,), (jnp.ones_like(at.offset),))
+        low = jnp.where(residual <= 0.0, at.offset, at.low)
+        high = jnp.where(residual >= 0.0, at.offset, at.high)
+        newton = jnp.clip(at.offset - residual / slope, low, high)
         # bisect where Newton is NaN or does not halve its move (it can cycle at kinks of h')
-        sure = 2.0 * jnp.abs(newton - offset) <= last_move
+        sure = 2.0 * jnp.abs(newton - at.offset) <= at.last_move
         proposal = jnp.where(sure, newton, 0.5 * (low + high))
-        move = jnp.abs(proposal - offset)
+        move = jnp.abs(proposal - at.offset)
         # at a kink of h' a step is wrong by a multiple of itself: so it must be rounding, not only its square
-        rounding = 1e-15 * (jnp.abs(offset) + jnp.abs(p))
+        rounding = 1e-15 * (jnp.abs(at.offset) + jnp.abs(p))
         final = sure & (jnp.minimum(move, jnp.abs(residual)) <= _SETTLED * (proposal - p) + rounding)
         # (who is there rests while the others go on: one more step in rounding does not halve the last one)
-        proposal = jnp.where(settled, offset, proposal)
-        return proposal, low, high, move, settled | final | (high - low <= rounding), count + 1
+        proposal = jnp.where(at.settled, at.offset, proposal)
+        settled = at.settled | final | (high - low <= rounding)
+        return _Search(proposal, low, high, move, settled, at.count + 1)
 
-    def unfinished(state: tuple) -> Array:
-        return (state[5] < _NEWTON_LIMIT) & ~jnp.all(state[4])
+    def unfinished(at: _Search) -> Array:
+        return (at.count < most) & ~jnp.all(at.settled)
 
-    low, high = jnp.broadcast_arrays(low, high)
-    start = jnp.where(jnp.isfinite(high), high, low)
-    state = (start, low, high, jnp.full_like(start, jnp.inf), high <= low, 0)
-    return jax.lax.while_loop(unfinished, improve, state)[0]
+    return jax.lax.while_loop(unfinished, improve, start)
 
 
 def _best_tick(
@@ -298,7 +341,7 @@ def _compiled(intensity, p, size, xi, low, high, tick) -> tuple[Array, Array, Ar
     is -h(δ*), taken where a last Newton step leads from the double δ* (near the end of a linear intensity h
     is steep).
     """
-    offset, margin = _best_offset(intensity, p, size, xi, QuoteSet(low, high, tick))
+    offset, margin = _best_offset(intensity, p, size, xi, QuoteSet(low, high, tick), None)
     found = _earnings(intensity, offset, margin, size, xi)
     tilt = xi * (size * margin)
     log_value = intensity.log_rate(offset) + jnp.log(size) + jnp.log(margin) + jnp.log(phi1(-tilt))

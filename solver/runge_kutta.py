@@ -109,16 +109,18 @@ def _attempt(
     step = jnp.where(2.0 * longest >= left, 0.5 * left, longest)  # no sliver at the end
     step = jnp.where(longest >= left, left, step)
     states = at.bias.shape
-    slopes = jnp.zeros((STAGES + 1, *states)).at[0].set(at.slope)
+    slopes = jnp.zeros((STAGES + 1, *states))
 
-    def stage(slopes: Array, row: tuple[Array, Array]) -> tuple[Array, None]:
+    def stage(at_stage: tuple[Array, Array], row: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
+        slopes, last = at_stage
         weights, place = row
+        slopes = jax.lax.dynamic_update_index_in_dim(slopes, last, place, 0)
         rise = jnp.tensordot(weights, slopes, axes=1)
-        theta = at.bias + step * (rise - rise[target])
-        return slopes.at[place].set(operator_by_series(series, theta)), None
+        return (slopes, operator_by_series(series, at.bias + step * rise)), None
 
     rows = jnp.asarray(np.pad(STAGE_WEIGHTS, ((0, 0), (0, 1))))
-    slopes, _ = jax.lax.scan(stage, slopes, (rows, jnp.arange(1, STAGES)))
+    (slopes, last), _ = jax.lax.scan(stage, (slopes, at.slope), (rows, jnp.arange(STAGES - 1)))
+    slopes = slopes.at[STAGES - 1].set(last)
     rise = jnp.tensordot(jnp.asarray(STEP_WEIGHTS), slopes[:-1], axes=1)
     bias, level = at.bias + step * (rise - rise[target]), at.level + step * rise[target]
     policy = policy_by_series(series, bias)

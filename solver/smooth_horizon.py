@@ -24,6 +24,7 @@ from quotegrid.solver.hamiltonian_series import (
     ACCURATE,
     DEGREES,
     SeriesOperator,
+    offsets_by_series,
     reservation_range,
     series_operator,
 )
@@ -67,8 +68,9 @@ _TRIALS = 6  # ranges of reservation offsets
 _STRIDE = 2  # from one node of the path to the next, in steps
 _MARGIN = 0.25  # of a range, added on both sides of what was seen
 _GROWTH = 1.6  # of a range, from one trial to the next
-_CHUNK = 64  # nodes, or times, are padded to a multiple: few shapes to compile
+_CHUNK = 64  # nodes are padded to a multiple: few shapes to compile
 _TOGETHER = 8  # times whose quotes are taken at once; more leave the first cache
+_TIMES = 13 * _TOGETHER  # and times to one of these, which the usual 101 almost fill
 
 
 class _Prepared(NamedTuple):
@@ -90,11 +92,12 @@ class _Quotes(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """A path; bounds of its error and of the error's differences at its nodes, currency; and how they were
-    found.
+    """A path and the series it was marched with; bounds of its error and of the error's differences at its
+    nodes, currency; and how they were found.
     """
 
     path: Path
+    series: SeriesOperator
     value_error: np.ndarray
     span: np.ndarray
     how: str
@@ -176,7 +179,9 @@ def _path(
             path, steps = marched
             defects = _defects(series, path)
             if np.all(np.abs(np.asarray(defects.reach)) <= 1.0):
-                return _bounded(prepared, path, steps, defects) if path.to_go[-1] == duration else None
+                return (
+                    _bounded(prepared, series, path, steps, defects) if path.to_go[-1] == duration else None
+                )
         # beyond its range a series means nothing, and so does how far a path went there
         low, high = middle - _GROWTH * half, middle + _GROWTH * half
     return None
@@ -188,7 +193,7 @@ def _expanded(
     """Series of the least degree that is accurate, and the march's start."""
     for degree in DEGREES:
         series, start = _begin(prepared.chain, low, high, prepared.fastest, degree=degree)
-        if np.all(np.asarray(series.error) <= ACCURATE):  # False where it is NaN
+        if np.all(np.asarray(series.flows.error) <= ACCURATE):  # False where it is NaN
             return series, start
     return None
 
@@ -235,7 +240,9 @@ def _defects(series: SeriesOperator, path: Path) -> PathDefects:
     )
 
 
-def _bounded(prepared: _Prepared, path: Path, steps: int, defects: PathDefects) -> _Found:
+def _bounded(
+    prepared: _Prepared, series: SeriesOperator, path: Path, steps: int, defects: PathDefects
+) -> _Found:
     """A path with the bounds of its error."""
     count = len(path.to_go)
     path = path._replace(bend=np.asarray(defects.bend)[:count])
@@ -244,9 +251,9 @@ def _bounded(prepared: _Prepared, path: Path, steps: int, defects: PathDefects) 
         for x in (defects.largest, defects.span)
     )
     if not may_rest(float(prepared.scale), path.to_go, path.bias, span):
-        return _Found(path, value_error, span, DEFECT, steps)
+        return _Found(path, series, value_error, span, DEFECT, steps)
     value_error, span = bound_at_rest(prepared.chain, path.to_go, path.bias, path.level, value_error, span)
-    return _Found(path, value_error, span, DEFECT + REST, steps)
+    return _Found(path, series, value_error, span, DEFECT + REST, steps)
 
 
 class _Looked(NamedTuple):
@@ -283,8 +290,9 @@ def _look(chain: ControlledChain, found: _Found, to_go: np.ndarray) -> _Looked:
     value = bias + level.reshape((-1,) + (1,) * len(chain.shape))
     reading = reading_error(np.max(np.abs(value), axis=tuple(range(1, value.ndim))))
     count = len(to_go)
-    room = count + -count % _CHUNK
-    quotes = _quote_kernel(chain, _padded(bias, room, "edge"), _padded(span + 2.0 * reading, room, "edge"))
+    room = count + -count % _TIMES
+    moments = (_padded(x, room, "edge") for x in (bias, span + 2.0 * reading))
+    quotes = _quote_kernel(chain, found.series, *moments)
     offset, offset_slope, value_slope, offset_error = (np.asarray(x)[:count] for x in quotes)
 
     def lookup_error(values: np.ndarray, slopes: np.ndarray) -> float:
@@ -360,14 +368,18 @@ def _reservation_kernel(
 
 @kernel(hot=True)
 def _quote_kernel(
-    chain: ControlledChain, bias: Float[Array, "t *state"], difference_error: Float[Array, " t"]
+    chain: ControlledChain,
+    series: SeriesOperator,
+    bias: Float[Array, "t *state"],
+    difference_error: Float[Array, " t"],
 ) -> _Quotes:
     wide = (slice(None),) + (None,) * len(chain.shape)
     sizes = in_problem_order(chain.channels, [c.size * c.multiplier for c in chain.channels])[wide]
 
     def at(moment: tuple[Array, Array]) -> _Quotes:
         theta, difference = moment
-        policy, along = jax.linearize(lambda theta: greedy_policy(chain, theta), theta)
+        guess = offsets_by_series(series, theta, chain.xi)
+        policy, along = jax.linearize(lambda theta: greedy_policy(chain, theta, guess=guess), theta)
         radius = difference / sizes + rounding_allowance(chain, theta, policy)[1]
         return _Quotes(
             jnp.where(policy.quoted, policy.offsets, jnp.nan),

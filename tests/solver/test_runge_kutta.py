@@ -28,7 +28,7 @@ def marched(problem, allowed, duration):
 def _marched(problem, duration, allowed):
     chain = discretise(problem)
     low, high = reservation_range(chain, greedy_policy(chain, chain.terminal).reservation)
-    series = series_operator(chain, low - 1.0, high + 1.0, 48)
+    series = series_operator(chain, low - 1.0, high + 1.0, 47)
     start = start_runge_kutta(series, chain.terminal, chain.target, jnp.asarray(0.05))
     return march_runge_kutta(series, start, duration, allowed, chain.target)
 
