@@ -181,8 +181,8 @@ def _stationary_offset(
     low, high, start = jnp.broadcast_arrays(quotes.low, quotes.high, jnp.clip(guess, quotes.low, quotes.high))
     near = _Search.within(low, high, start, jnp.isnan(start))
     near = _newton(intensity, p, size, xi, near, _FROM_GUESS)
-    # a loop that runs once, from p to δ*, where a guess was bad: of a conditional that is mapped both sides are
-    # worked out, and what does not change in a loop is worked out before it
+    # a loop that runs once, from p to δ*, where a guess was bad: of a conditional that is mapped both sides
+    # are worked out, and what does not change in a loop is worked out before it
     searched, _ = jax.lax.while_loop(
         lambda state: ~jnp.all(state[1]),
         lambda state: (from_bracket(state[0]), jnp.ones_like(state[1])),
