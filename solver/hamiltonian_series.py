@@ -74,7 +74,7 @@ class SeriesPolicy(NamedTuple):
     operator: Float[Array, "*state"]  # currency per time
     rates: Float[Array, "flow *state"]  # a·w, per time
     rounding: Float[Array, ""]  # bound on the error of B, currency per time
-    reach: Float[Array, "flow 2"]  # least and largest x of each flow; beyond ±1 B means nothing
+    reach: Float[Array, "flow *state"]  # |x|; beyond 1 B means nothing
 
 
 def series_operator(
@@ -141,12 +141,12 @@ def operator_by_series(series: SeriesOperator, theta: Float[Array, "*state"]) ->
 
 def operator_and_reach(
     series: SeriesOperator, theta: Float[Array, "*state"]
-) -> tuple[Float[Array, "*state"], Float[Array, "flow 2"]]:
+) -> tuple[Float[Array, "*state"], Float[Array, "flow *state"]]:
     """B(θ), and how far the reservation offsets go: operator and reach of `policy_by_series`."""
 
     def value_and_reach(flow: FlowSeries, after: Array) -> tuple[Array, Array]:
         x = _position(flow, theta, after)
-        return flow.weight * jnp.exp(_sum(flow.even, flow.odd, x)), _reach(x)
+        return flow.weight * jnp.exp(_sum(flow.even, flow.odd, x)), jnp.abs(x)
 
     values, reach = jax.vmap(value_and_reach)(series.flows, series.destinations(theta))
     return series.reward + jnp.sum(values, axis=0), reach
@@ -168,7 +168,7 @@ def policy_by_series(series: SeriesOperator, theta: Float[Array, "*state"]) -> S
         in_p = reading / own.multiplier + 4.0 * jnp.abs(own.middle) + 4.0 * own.half
         roundings = jnp.abs(rates) * through * in_p + 8.0 * value
         parts = value, roundings, own.error * value
-        return jax.tree.map(jnp.add, sums, parts), (rates, _reach(x))
+        return jax.tree.map(jnp.add, sums, parts), (rates, jnp.abs(x))
 
     nothing = jnp.zeros_like(theta)
     flows = series.flows, series.destinations(theta)
@@ -211,10 +211,6 @@ def _position(flow: FlowSeries, theta: Array, after: Array) -> Array:
     slope = 1.0 / (flow.size * flow.multiplier * flow.half)
     place = (flow.cost / flow.multiplier - flow.middle) / flow.half
     return jnp.where(flow.weight > 0.0, (theta - after) * slope + place, 0.0)
-
-
-def _reach(x: Array) -> Array:
-    return jnp.stack([jnp.min(x), jnp.max(x)])
 
 
 def _sum(even: Array, odd: Array, x: Array) -> Array:

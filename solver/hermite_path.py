@@ -1,10 +1,10 @@
 """A smooth path through the steps of a march, its Bellman defect, and its values at any time.
 
 On an interval between two nodes the path is the polynomial of degree 11 that has the values, the slopes B(θ)
-and the second derivatives L B(θ) of four nodes, the two ends among them: Hermite's interpolation by divided
-differences. Its defect R = B(θ̂) - ∂_τ θ̂ is zero at the nodes; between the samples of an interval R is bounded
-by the largest sample and an eighth of the largest second difference (taken one and a half times). How defects
-bound errors stands in `finite_certificate`.
+and the second derivatives L B(θ) of four nodes, the two ends among them: Hermite's interpolation. Its defect
+R = B(θ̂) - ∂_τ θ̂ is zero at the nodes; between the samples of an interval R is bounded by the largest sample
+and an eighth of the largest second difference (taken one and a half times). How defects bound errors stands
+in `finite_certificate`.
 """
 
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ _SAMPLES = 12  # subintervals of an interval at whose ends R is evaluated
 _CURVATURE_SAFETY = 1.5
 NEIGHBOURS = 4  # nodes of a piece
 _DATA = 3 * NEIGHBOURS
+_OTHERS = np.array([[j for j in range(NEIGHBOURS) if j != i] for i in range(NEIGHBOURS)])
 
 
 class Weights(NamedTuple):
@@ -32,29 +33,31 @@ class Weights(NamedTuple):
 
 
 def hermite_weights(nodes: Float[np.ndarray, "... 4"], points: Float[np.ndarray, "... point"]) -> Weights:
-    """The weights of the interpolating polynomial and of its slope; places in any one unit of time."""
-    order = np.repeat(nodes, 3, axis=-1)
-    shape = nodes.shape[:-1]
-    column = np.zeros((*shape, _DATA, _DATA))  # divided differences of the unit data
-    column[..., np.arange(_DATA), 3 * (np.arange(_DATA) // 3)] = 1.0
-    newton = [column[..., 0, :]]
-    for level in range(1, _DATA):
-        width = order[..., level:] - order[..., :-level]
-        below = column[..., 1:, :] - column[..., :-1, :]
-        column = below / np.where(width == 0.0, 1.0, width)[..., None]
-        if level < 3:
-            first = np.arange(_DATA - level)
-            same = first[first // 3 == (first + level) // 3]
-            column[..., same, :] = 0.0
-            column[..., same, 3 * (same // 3) + level] = 1.0 if level == 1 else 0.5
-        newton.append(column[..., 0, :])
-    value = np.broadcast_to(newton[-1][..., None, :], (*points.shape, _DATA))
-    slope = np.zeros_like(value)
-    for level in range(_DATA - 2, -1, -1):
-        off = (points - order[..., level, None])[..., None]
-        slope = value + off * slope
-        value = newton[level][..., None, :] + off * value
-    return Weights(value, slope)
+    """The weights of the interpolating polynomial and of its slope; places in any one unit of time.
+
+    With t = x - x_i and w = Π_{j≠i} ((x - x_j)/(x_i - x_j))³, the value at x_i counts w times the first terms
+    of 1/w = 1 - s₁t + (s₁² + s₂)t²/2 - …, s_n = Σ_{j≠i} 3/(x_i - x_j)ⁿ; the slope there t times two of them,
+    and the second derivative t²/2 times one.
+    """
+    # [node, …] and [point, …]: NumPy is quick along the last axis
+    nodes, points = np.moveaxis(nodes, -1, 0), np.moveaxis(points, -1, 0)
+    per = 1.0 / (nodes[:, None] - nodes[_OTHERS])  # [node, other, …]
+    s1, s2 = 3.0 * np.sum(per, axis=1), 3.0 * np.sum(per**2, axis=1)
+    t = points[:, None] - nodes  # [point, node, …]
+    first, second, third = np.moveaxis(t[:, _OTHERS] * per, 2, 0)
+    per_first, per_second, per_third = np.moveaxis(per, 1, 0)
+    pair = first * second
+    root = pair * third
+    slope_of_root = (per_first * second + first * per_second) * third + pair * per_third
+    square = root * root
+    w, slope_of_w = square * root, 3.0 * square * slope_of_root
+    bend = s1**2 + s2
+    terms = 1.0 + t * (0.5 * bend * t - s1), t * (1.0 - s1 * t), 0.5 * t**2
+    slopes = bend * t - s1, 1.0 - 2.0 * s1 * t, t
+    value = np.stack([w * x for x in terms], axis=2)
+    slope = np.stack([slope_of_w * x + w * dx for x, dx in zip(terms, slopes, strict=True)], axis=2)
+    shape = len(points), _DATA, *nodes.shape[1:]
+    return Weights(*(np.moveaxis(x.reshape(shape), (0, 1), (-2, -1)) for x in (value, slope)))
 
 
 class Path(NamedTuple):
@@ -125,7 +128,7 @@ class PathDefects(NamedTuple):
     largest: Float[Array, "interval"]  # of |R|, currency
     span: Float[Array, "interval"]  # of max R - min R, currency
     bend: Float[Array, "node *state"]  # L B(θ), currency per time squared
-    reach: Float[Array, "flow 2"]  # of the reservation offsets, in half ranges of their series
+    reach: Float[Array, ""]  # of the reservation offsets, in half ranges of their series
 
 
 def path_defects(
@@ -137,18 +140,19 @@ def path_defects(
 ) -> PathDefects:
     """The defects of the path through the nodes of one march."""
 
-    def at_node(node: tuple[Array, Array]) -> tuple[Array, Array, Array]:
+    def at_node(reach: Array, node: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
         theta, speed = node
         policy = policy_by_series(series, theta)
         rises = [destination(speed, shift) - speed for shift in series.shifts]
         bend = sum(map(jnp.multiply, policy.rates, rises), jnp.zeros_like(theta))
-        return bend, policy.rounding, policy.reach
+        return jnp.maximum(reach, policy.reach), (bend, policy.rounding)
 
-    bend, rounding, reach = jax.lax.map(at_node, (bias, slope))
+    # (what is largest of all is found state by state first, of many states at a time)
+    reach, (bend, rounding) = jax.lax.scan(at_node, jnp.zeros_like(series.flows.weight), (bias, slope))
     states = bias.shape[1:]
     wide = (slice(None),) + (None,) * len(states)
 
-    def on(piece: SampleWeights) -> tuple[Array, Array, Array]:
+    def on(reach: Array, piece: SampleWeights) -> tuple[Array, tuple[Array, Array]]:
         def members(x: Array) -> Array:
             return jax.lax.dynamic_slice_in_dim(x, piece.first, NEIGHBOURS)
 
@@ -158,21 +162,20 @@ def path_defects(
         data = data.reshape(_DATA, *states)
         turns = jnp.tensordot(piece.slope, data, axes=1) / jnp.where(length > 0.0, length, 1.0)
         path = own[None] + jnp.tensordot(piece.value, data, axes=1)
-        operator, reach = jax.vmap(lambda theta: operator_and_reach(series, theta))(path)
+        operator, between = jax.vmap(lambda theta: operator_and_reach(series, theta))(path)
         zero = jnp.zeros((1, *states))
         samples = jnp.concatenate([zero, operator - turns, zero])
-        turn = jnp.max(jnp.abs(samples[2:] - 2.0 * samples[1:-1] + samples[:-2]))
+        turn = jnp.max(jnp.max(jnp.abs(samples[2:] - 2.0 * samples[1:-1] + samples[:-2]), axis=0))
         room = _CURVATURE_SAFETY * turn / 8.0
-        most, least = jnp.max(samples) + room, jnp.min(samples) - room
+        most, least = jnp.max(jnp.max(samples, axis=0)) + room, jnp.min(jnp.min(samples, axis=0)) - room
         allowance = 2.0 * jnp.max(members(rounding))
         amplified = jnp.max(jnp.sum(jnp.abs(piece.slope), axis=1))
-        reading = 4.0 * UNIT_ROUNDOFF * (amplified * jnp.max(jnp.abs(data)) + jnp.max(jnp.abs(own)))
+        largest_datum = jnp.max(jnp.max(jnp.abs(data), axis=0))
+        reading = 4.0 * UNIT_ROUNDOFF * (amplified * largest_datum + jnp.max(jnp.abs(own)))
         reading = reading + 8.0 * UNIT_ROUNDOFF * jnp.max(jnp.abs(members(level)))
         largest = length * (jnp.maximum(jnp.maximum(most, -least), 0.0) + allowance) + reading
         span = length * (jnp.maximum(most - least, 0.0) + 2.0 * allowance) + 2.0 * reading
-        return largest, span, reach
+        return jnp.maximum(reach, jnp.max(between, axis=0)), (largest, span)
 
-    largest, span, between = jax.lax.map(on, weights)
-    everywhere = jnp.concatenate([reach, between.reshape(-1, *reach.shape[1:])])
-    low, high = jnp.min(everywhere[..., 0], axis=0), jnp.max(everywhere[..., 1], axis=0)
-    return PathDefects(largest, span, bend, jnp.stack([low, high], axis=-1))
+    reach, (largest, span) = jax.lax.scan(on, reach, weights)
+    return PathDefects(largest, span, bend, jnp.max(reach))

@@ -178,7 +178,7 @@ def _path(
         if marched is not None:
             path, steps = marched
             defects = _defects(series, path)
-            if np.all(np.abs(np.asarray(defects.reach)) <= 1.0):
+            if float(defects.reach) <= 1.0:
                 return (
                     _bounded(prepared, series, path, steps, defects) if path.to_go[-1] == duration else None
                 )
