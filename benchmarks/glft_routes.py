@@ -21,10 +21,10 @@ TABLE = TableRequest(times=tuple(TIMES))
 PAPER = {"A": 0.9, "k": 0.3, "gamma": 0.01, "sigma": 0.3}  # per tick and second
 
 
-def draw(count: int) -> list[dict[str, float]]:
-    """Numbers around those of the paper."""
+def draw(count: int, numbers: dict[str, float] = PAPER) -> list[dict[str, float]]:
+    """Numbers around those given."""
     rng = np.random.default_rng(2013)
-    return [{name: x * rng.uniform(0.8, 1.25) for name, x in PAPER.items()} for _ in range(count)]
+    return [{name: x * rng.uniform(0.8, 1.25) for name, x in numbers.items()} for _ in range(count)]
 
 
 def market_problem(

@@ -4,30 +4,11 @@
 //     d/dτ v = M v,   M = κ diag(ℓ) + rates beside the diagonal,   e^{hP} v by Horner's rule,   P = M + c ≥ 0
 //
 // usage: called through ctypes; arrays are [group][state][8], [group][time][...][state][8].
+#include "lanes.hpp"
+
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
-#include <cstring>
 #include <vector>
-
-typedef double Lanes __attribute__((vector_size(64)));
-typedef int64_t Words __attribute__((vector_size(64)));
-
-static inline Lanes all(double x) { return Lanes{x, x, x, x, x, x, x, x}; }
-
-static inline Lanes logarithm(Lanes x) {
-  Words bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  const int64_t half = 0x3FE6A09E667F3BCDLL;
-  Words exponent = (bits - half) >> 52;
-  Words mantissa = bits - (exponent << 52);
-  Lanes m;
-  std::memcpy(&m, &mantissa, sizeof m);
-  Lanes s = (m - all(1.0)) / (m + all(1.0)), square = s * s, series = all(0.0);
-  for (int n = 21; n > 1; n -= 2) series = (series + all(1.0 / n)) * square;
-  Lanes e = __builtin_convertvector(exponent, Lanes);
-  return e * all(0.6931471803691238) + (all(2.0) * s + (all(2.0) * s * series + e * all(1.9082149292705877e-10)));
-}
 
 struct Factorials {
   double log[80];

@@ -1,10 +1,12 @@
-"""Tables of Guéant, Lehalle & Fernandez-Tapia 2013 per second, against SciPy and a C++ kernel.
+"""Many tables, of exponential and of logistic fills, against SciPy and C++ kernels.
 
-    taskset -c 0 python benchmarks/many_tables.py [--tables 2048] [--rounds 7] [--output FILE.md]
+    taskset -c 0 python benchmarks/many_tables.py [--tables 2048] [--logistic 128] [--output FILE.md]
 
-One table: inventory limit 50, T = 600, 101 equal times, exponential fills, value and both offsets everywhere.
-The contestants take turns on the same work, all on the one processor that taskset leaves them; ratios are
-medians over the rounds. Each is checked in extended precision: the largest error of an offset is printed too.
+One table: inventory limit 50, T = 600, 101 equal times, value and both offsets everywhere. The contestants
+take turns on the same work, all on the one processor that taskset leaves them; ratios are medians over the
+rounds. Each is checked, as on the page of one table: the largest error of an offset is printed too.
+
+Exponential fills, the market of Guéant, Lehalle & Fernandez-Tapia 2013:
 
     lockstep      `solve_linear_lanes` of this project, certificate and lookup error included
     solve_many    the same from a list of `Problem`s to a list of `Solution`s
@@ -13,9 +15,15 @@ medians over the rounds. Each is checked in extended precision: the largest erro
     expm, eigh    glft_routes.py: scipy.linalg.expm of one interval, then 100 products; eigh_tridiagonal
     DOP853, LSODA scipy.integrate.solve_ivp for θ, rtol = 1e-12; LSODA with its band
     odeint        LSODA with its band, its loop compiled
+
+Logistic fills:
+
+    solve_many    as above: one after the other by the same compiled code, certificates included
+    C++           logistic_kernel.cpp: steps of the same method, as few as it takes, found beforehand; so are
+                  its series for the Hamiltonians, which are not counted
+    odeint, …     logistic_routes.py: as on the page of one table; so is their table of the Hamiltonian
 """
 
-import ctypes
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -24,9 +32,6 @@ import jax
 import numpy as np
 from contest_page import introduction, options, standing
 from glft_routes import (
-    COUNT,
-    DURATION,
-    LIMIT,
     TABLE,
     GlftRoutes,
     draw,
@@ -34,7 +39,9 @@ from glft_routes import (
     glft_problem,
     largest_error,
 )
-from side_by_side import Contestant, aligned, compile_library, publish
+from lockstep_contest import CompiledGlft, CompiledLogistic
+from logistic_routes import NUMBERS, LogisticRoutes, logistic_problem
+from side_by_side import Contestant, publish
 
 from quotegrid.solver import solve, solve_many
 from quotegrid.solver.linear_lanes import solve_linear_lanes
@@ -42,51 +49,16 @@ from quotegrid.solver.many import LANES
 from quotegrid.solver.methods import linear_choice
 from quotegrid.solver.solve import parameters
 
-
-class Compiled:
-    """The C++ kernel on vectors of eight problems."""
-
-    def __init__(self, linears: list[GlftRoutes]) -> None:
-        library = compile_library("lockstep_kernel.cpp", "-ffast-math", "-fno-finite-math-only")
-        self.run_kernel = library.tables
-        states, self.groups = 2 * LIMIT + 1, len(linears) // 8
-
-        def packed(rows: list[Any], *shape: int) -> np.ndarray:
-            out = aligned(self.groups, *shape, 8)
-            for lane, row in enumerate(rows):
-                out[lane // 8, ..., lane % 8] = row
-            return out
-
-        shifts = [-x.diagonal.min() for x in linears]
-        up, down = np.ones(states), np.ones(states)
-        up[-1] = down[0] = 0.0
-        self.arguments = [
-            packed([x.diagonal + c for x, c in zip(linears, shifts, strict=True)], states),
-            packed([x.beside * up for x in linears], states),
-            packed([x.beside * down for x in linears], states),
-            packed(shifts),
-            packed([x.k for x in linears]),
-            packed([1.0 for _ in linears]),
-            packed([np.full(2, x.markup) for x in linears], 2),
-        ]
-
-    def __call__(self) -> tuple[np.ndarray, np.ndarray]:
-        """Values [group, time, state, lane] and offsets [group, time, side, state, lane], in new memory: the
-        tables of a sweep are kept.
-        """
-        states = 2 * LIMIT + 1
-        value, offset = aligned(self.groups, COUNT, states, 8), aligned(self.groups, COUNT, 2, states, 8)
-        pointers = [ctypes.c_void_p(x.ctypes.data) for x in (*self.arguments, value, offset)]
-        length = ctypes.c_double(DURATION / (COUNT - 1))
-        self.run_kernel(self.groups, states, COUNT, *pointers[:-2], length, *pointers[-2:])
-        return value, offset
+STEPS = (
+    8,
+    2,
+)  # of the C++ kernel for logistic fills: in the interval next to the end, and in each of the others
 
 
-def main() -> None:
-    chosen = options(__doc__, rounds=7, tables=(2048, "a multiple of 32"))
-    numbers = draw(chosen.tables)
+def glft(tables: int, rounds: int) -> str:
+    numbers = draw(tables)
     problems, linears = [glft_problem(**x) for x in numbers], [GlftRoutes(**x) for x in numbers]
-    compiled = Compiled(linears)
+    compiled = CompiledGlft(linears)
     chunks = []
     for begin in range(0, len(problems), LANES):
         part = problems[begin : begin + LANES]
@@ -108,16 +80,16 @@ def main() -> None:
     }
     alone = 24
     contestants = {
-        "lockstep": Contestant(lockstep, chosen.tables),
-        "C++": Contestant(compiled, chosen.tables),
-        "solve_many": Contestant(lambda: solve_many(problems, table=TABLE), chosen.tables),
+        "lockstep": Contestant(lockstep, tables),
+        "C++": Contestant(compiled, tables),
+        "solve_many": Contestant(lambda: solve_many(problems, table=TABLE), tables),
         "solve": Contestant(lambda: [solve(x, table=TABLE) for x in problems[:alone]], alone),
     }
     for name, (few, route) in routes.items():
         contestants[name] = Contestant(lambda few=few, route=route: list(map(route, linears[:few])), few)
     first = {
         "lockstep": lockstep(1)[0][0].offset,
-        "C++": np.moveaxis(compiled()[1][0, ::-1, :, :, 0], 1, 2),
+        "C++": first_offsets(compiled),
         "solve_many": solve_many(problems[:LANES], table=TABLE)[0].offset,
         "solve": solve(problems[0], table=TABLE).offset,
         **{name: linears[0].offsets(route(linears[0])) for name, (_, route) in routes.items()},
@@ -126,11 +98,52 @@ def main() -> None:
     truth = extended_offsets(numbers[0], places)
     errors = {name: largest_error(offset, places, truth) for name, offset in first.items()}
     ours = {"lockstep": "lockstep is faster by", "solve_many": "`solve_many` is faster by"}
+    return standing(contestants, errors, rounds, ours, time="ms per table")
+
+
+def logistic(tables: int, rounds: int) -> str:
+    numbers = draw(tables, NUMBERS)
+    problems, routes = [logistic_problem(**x) for x in numbers], [LogisticRoutes(**x) for x in numbers]
+    compiled = CompiledLogistic(routes, STEPS)
+    ways: dict[str, Callable[[LogisticRoutes], np.ndarray]] = {
+        "odeint": lambda x: x.by_odeint(1e-10, 1e-10),
+        "LSODA": lambda x: x.by_ivp("LSODA", 3e-11, 3e-11),
+        "DOP853": lambda x: x.by_ivp("DOP853", 1e-13, 1e-12),
+    }
+    few = 4
+    for each in routes[:few]:
+        each.subtract_gain()
+    contestants = {
+        "solve_many": Contestant(lambda: solve_many(problems, table=TABLE), tables),
+        "C++": Contestant(compiled, tables),
+        **{name: Contestant(lambda way=way: list(map(way, routes[:few])), few) for name, way in ways.items()},
+    }
+    first = {
+        "solve_many": solve_many(problems[:2], table=TABLE)[0].offset,
+        "C++": first_offsets(compiled),
+        **{name: routes[0].offsets(way(routes[0])) for name, way in ways.items()},
+    }
+    truth = routes[0].exact_offsets()
+    errors = {name: float(np.nanmax(np.abs(offset - truth))) for name, offset in first.items()}
+    ours = {"solve_many": "`solve_many` is faster by"}
+    return standing(contestants, errors, rounds, ours, time="ms per table")
+
+
+def first_offsets(compiled: CompiledGlft | CompiledLogistic) -> np.ndarray:
+    """[time, state, side], of the first problem."""
+    return np.moveaxis(compiled()[1][0, ::-1, :, :, 0], 1, 2)
+
+
+def main() -> None:
+    chosen = options(__doc__, rounds=7, tables=(2048, "a multiple of 32"), logistic=(128, "a multiple of 8"))
     publish(
         chosen.output,
         "# Many tables at once",
         introduction("many_tables", chosen, ("jax", "numpy", "scipy")),
-        standing(contestants, errors, chosen.rounds, ours, time="ms per table"),
+        "## GLFT: ±50 lots, 101 times, 600 s",
+        glft(chosen.tables, chosen.rounds),
+        "## Logistic fills, the same size, offsets to 1e-8 ticks",
+        logistic(chosen.logistic, chosen.rounds),
     )
 
 

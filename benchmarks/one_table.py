@@ -26,11 +26,9 @@ from typing import Any
 import numpy as np
 from contest_page import introduction, options, standing
 from glft_routes import (
-    DURATION,
     LIMIT,
     PAPER,
     TABLE,
-    TIMES,
     GlftRoutes,
     extended_offsets,
     glft_problem,
@@ -38,7 +36,6 @@ from glft_routes import (
     offsets_of,
 )
 from logistic_routes import NUMBERS, LogisticRoutes, logistic_problem
-from scipy.integrate import solve_ivp
 from side_by_side import Contestant, publish, take_turns
 from tick_grid import TickGrid
 
@@ -79,17 +76,7 @@ def glft() -> tuple[Field, dict[str, str]]:
 def logistic() -> tuple[Field, dict[str, str]]:
     problem, routes = logistic_problem(**NUMBERS), LogisticRoutes(**NUMBERS)
     routes.subtract_gain()
-    exact: Any = solve_ivp(
-        routes.newton_slope,
-        (0.0, DURATION),
-        np.zeros(2 * LIMIT + 1),
-        method="DOP853",
-        t_eval=DURATION - TIMES[::-1],
-        rtol=1e-12,
-        atol=1e-12,
-        max_step=0.2,
-    )
-    truth = routes.offsets(exact.y.T[::-1])
+    truth = routes.exact_offsets()
 
     def error(offset: np.ndarray) -> float:
         return float(np.nanmax(np.abs(offset - truth)))
