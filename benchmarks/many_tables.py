@@ -49,10 +49,7 @@ from quotegrid.solver.many import LANES
 from quotegrid.solver.methods import linear_choice
 from quotegrid.solver.solve import parameters
 
-STEPS = (
-    8,
-    2,
-)  # of the C++ kernel for logistic fills: in the interval next to the end, and in each of the others
+STEPS = (6, 3, 2)  # of the C++ kernel for logistic fills, in the intervals from the end of the horizon on
 
 
 def glft(tables: int, rounds: int) -> str:
@@ -106,7 +103,7 @@ def logistic(tables: int, rounds: int) -> str:
     problems, routes = [logistic_problem(**x) for x in numbers], [LogisticRoutes(**x) for x in numbers]
     compiled = CompiledLogistic(routes, STEPS)
     ways: dict[str, Callable[[LogisticRoutes], np.ndarray]] = {
-        "odeint": lambda x: x.by_odeint(1e-10, 1e-10),
+        "odeint": lambda x: x.by_odeint(1e-11, 1e-11),
         "LSODA": lambda x: x.by_ivp("LSODA", 3e-11, 3e-11),
         "DOP853": lambda x: x.by_ivp("DOP853", 1e-13, 1e-12),
     }

@@ -9,6 +9,7 @@ from quotegrid.solver.bellman import greedy_policy
 from quotegrid.solver.discretise import discretise
 from quotegrid.solver.hamiltonian_series import (
     ACCURATE,
+    offsets_by_series,
     operator_by_series,
     policy_by_series,
     reservation_range,
@@ -45,12 +46,17 @@ def _policies(problem, widened, *, degree):
 def test_as_exact_as_it_says(name, make_problem, x64):
     # (a power intensity's own bound, quotes of 0 and more, would bind)
     quote = {"min_offset": -1.5} if name == "power" else None
-    theta, exact, found, series = policies(make_problem(INTENSITIES[name], quote), 47)
+    problem = make_problem(INTENSITIES[name], quote)
+    theta, exact, found, series = policies(problem, 47)
     assert np.all(series.flows.error <= ACCURATE)
     assert np.max(np.abs(found.operator - exact.operator)) <= found.rounding < 1e-12
     np.testing.assert_allclose(operator_by_series(series, theta), found.operator, rtol=1e-15)
     np.testing.assert_allclose(found.rates, exact.rates, rtol=1e-10)
     assert np.all(np.abs(found.reach) <= 1.0)
+    xi = 0.0 if problem.preferences.kind != "cara" else problem.preferences.risk_aversion
+    offsets = offsets_by_series(series, theta, jnp.asarray(xi))
+    np.testing.assert_allclose(offsets[:, 1:-1], exact.offsets[:, 1:-1], atol=1e-9)
+    assert np.isnan(offsets[0, -1]) and np.isnan(offsets[1, 0])
 
 
 def test_a_coarse_series_says_so(make_problem, x64):

@@ -185,8 +185,23 @@ def test_envelope(name, scaled_risk, bounds, x64):
 
 
 @jax.jit
-def _optimal(intensity, p, xi, quotes):
-    return optimal_quote(intensity, p, jnp.asarray(SIZE), xi, quotes)
+def _optimal(intensity, p, xi, quotes, guess=None):
+    return optimal_quote(intensity, p, jnp.asarray(SIZE), xi, quotes, guess)
+
+
+@every
+@pytest.mark.parametrize("off", [0.0, 1e-12, 1e-3, 0.3, 40.0])
+def test_a_guess_changes_the_way_and_not_the_end(name, off, x64):
+    """A good one or a bad one; and nobody looks where it is NaN."""
+    case = CASES[name]
+    points, xi = jnp.asarray(reservations(case)), jnp.asarray(0.4 / case.scale / SIZE)
+    quotes = QuoteSet(jnp.asarray(case.low), jnp.asarray(np.inf), None)
+    exact = _optimal(case.intensity, points, xi, quotes)
+    margin = exact.offset - points
+    guess = (exact.offset + off * margin).at[2].set(jnp.nan)
+    found = _optimal(case.intensity, points, xi, quotes, guess)
+    missed = jnp.abs(found.offset - exact.offset).at[2].set(0.0)
+    assert np.all(missed <= 2e-13 * margin + 4e-15 * (jnp.abs(exact.offset) + jnp.abs(points)))
 
 
 @every
