@@ -10,6 +10,7 @@ a kernel that is `fetched`.
 
 On a CPU, XLA has two ways to generate code for fused operations. The newer one takes twice as long, and its
 code is faster only where long chains of arithmetic are evaluated again and again: in kernels that are `hot`.
+These use the widest vectors there are.
 """
 
 import functools
@@ -33,6 +34,7 @@ with the positional ones alone."""
 
 _compiler: Compiler | None = None
 _QUICK = {"xla_cpu_use_fusion_emitters": False}
+_HOT = {"xla_cpu_prefer_vector_width": 512}
 _SHORT = 4096  # numbers in an array
 _DTYPES = ("float64", "int64", "int32", "bool")  # doubles hold them all, integers of counts exactly
 
@@ -149,7 +151,7 @@ class Kernel(Generic[P, R]):
     def _jitted(self) -> Any:
         parameters = inspect.signature(self._function).parameters.values()
         static = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
-        quick = not self._hot and jax.default_backend() == "cpu"
+        options = (_HOT if self._hot else _QUICK) if jax.default_backend() == "cpu" else None
 
         @functools.wraps(self._function)
         def packed(arguments: _Packed, **static: Any) -> Any:
@@ -157,7 +159,7 @@ class Kernel(Generic[P, R]):
             return _pack_results(results) if self._fetched else results
 
         del packed.__wrapped__  # whose signature is another
-        return jax.jit(packed, static_argnames=static, compiler_options=_QUICK if quick else None)
+        return jax.jit(packed, static_argnames=static, compiler_options=options)
 
     def __call__(self, *arguments: P.args, **static: P.kwargs) -> R:
         packed = _pack_arguments(arguments)

@@ -69,8 +69,8 @@ _STRIDE = 2  # from one node of the path to the next, in steps
 _MARGIN = 0.25  # of a range, added on both sides of what was seen
 _GROWTH = 1.6  # of a range, from one trial to the next
 _CHUNK = 64  # nodes are padded to a multiple: few shapes to compile
-_TOGETHER = 8  # times whose quotes are taken at once; more leave the first cache
-_TIMES = 13 * _TOGETHER  # and times to one of these, which the usual 101 almost fill
+_TIMES = 104  # times to one of these, which the usual 101 almost fill
+_TOGETHER = 16_384  # values whose quotes are taken at once, or so: few calls, and little memory
 
 
 class _Prepared(NamedTuple):
@@ -388,4 +388,4 @@ def _quote_kernel(
             quote_bounds(chain, policy, radius).error,
         )
 
-    return jax.lax.map(at, (bias, difference_error), batch_size=_TOGETHER)
+    return jax.lax.map(at, (bias, difference_error), batch_size=max(1, _TOGETHER // bias[0].size))
