@@ -164,7 +164,7 @@ def policy_by_series(series: SeriesOperator, theta: Float[Array, "*state"]) -> S
         log_value, slope = _sum_and_slope(own.even, own.odd, x)
         value, through = own.weight * jnp.exp(log_value), own.size * own.multiplier
         rates = -value * slope / (own.half * through)
-        reading = 2.0 * (jnp.abs(theta) + jnp.abs(after)) / own.size + 4.0 * jnp.abs(own.cost)
+        reading = 3.0 * (jnp.abs(theta) + jnp.abs(after)) / own.size + 4.0 * jnp.abs(own.cost)
         in_p = reading / own.multiplier + 4.0 * jnp.abs(own.middle) + 4.0 * own.half
         roundings = jnp.abs(rates) * through * in_p + 8.0 * value
         parts = value, roundings, own.error * value

@@ -147,7 +147,7 @@ def path_defects(
         bend = sum(map(jnp.multiply, policy.rates, rises), jnp.zeros_like(theta))
         return jnp.maximum(reach, policy.reach), (bend, policy.rounding)
 
-    # (what is largest of all is found state by state first, of many states at a time)
+    # (the largest |x| is found state by state first, of many states at a time)
     reach, (bend, rounding) = jax.lax.scan(at_node, jnp.zeros_like(series.flows.weight), (bias, slope))
     states = bias.shape[1:]
     wide = (slice(None),) + (None,) * len(states)
@@ -165,13 +165,12 @@ def path_defects(
         operator, between = jax.vmap(lambda theta: operator_and_reach(series, theta))(path)
         zero = jnp.zeros((1, *states))
         samples = jnp.concatenate([zero, operator - turns, zero])
-        turn = jnp.max(jnp.max(jnp.abs(samples[2:] - 2.0 * samples[1:-1] + samples[:-2]), axis=0))
+        turn = jnp.max(jnp.abs(samples[2:] - 2.0 * samples[1:-1] + samples[:-2]))
         room = _CURVATURE_SAFETY * turn / 8.0
-        most, least = jnp.max(jnp.max(samples, axis=0)) + room, jnp.min(jnp.min(samples, axis=0)) - room
+        most, least = jnp.max(samples) + room, jnp.min(samples) - room
         allowance = 2.0 * jnp.max(members(rounding))
         amplified = jnp.max(jnp.sum(jnp.abs(piece.slope), axis=1))
-        largest_datum = jnp.max(jnp.max(jnp.abs(data), axis=0))
-        reading = 4.0 * UNIT_ROUNDOFF * (amplified * largest_datum + jnp.max(jnp.abs(own)))
+        reading = 4.0 * UNIT_ROUNDOFF * (amplified * jnp.max(jnp.abs(data)) + jnp.max(jnp.abs(own)))
         reading = reading + 8.0 * UNIT_ROUNDOFF * jnp.max(jnp.abs(members(level)))
         largest = length * (jnp.maximum(jnp.maximum(most, -least), 0.0) + allowance) + reading
         span = length * (jnp.maximum(most - least, 0.0) + 2.0 * allowance) + 2.0 * reading
