@@ -11,6 +11,7 @@ from numpy.polynomial import chebyshev
 from side_by_side import aligned, compile_library
 
 from quotegrid.solver.dormand_prince import STAGE_WEIGHTS, STAGES, STEP_WEIGHTS
+from quotegrid.solver.hamiltonian_series import alternating_sums
 
 _STATES = 2 * LIMIT + 1
 _FLAGS = ("-ffast-math", "-fno-finite-math-only")
@@ -92,7 +93,4 @@ class CompiledLogistic:
     @staticmethod
     def _series(routes: LogisticRoutes) -> tuple[np.ndarray, np.ndarray]:
         c = chebyshev.chebinterpolate(lambda x: np.log(routes.hamiltonian(_RANGE * x)[0]), _DEGREE)
-        signs = (-1.0) ** np.arange(len(c) // 2)
-        odd = 2.0 * signs * np.cumsum((signs * c[1::2])[::-1])[::-1]
-        odd[0] *= 0.5
-        return c[::2].copy(), odd
+        return c[::2], alternating_sums(c[1::2, None])[:, 0]

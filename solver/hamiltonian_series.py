@@ -105,7 +105,7 @@ def series_operator(
 
     matrix = 2.0 / (degree + 1) * np.cos(np.arange(degree + 1)[:, None] * angles[None])
     matrix[0] *= 0.5
-    halves = jnp.asarray(np.stack([matrix[::2], _alternating_sums(matrix[1::2])]))
+    halves = jnp.asarray(np.stack([matrix[::2], alternating_sums(matrix[1::2])]))
     both = log_value(np.concatenate([nodes, checks]))
     values, between = both[:, : degree + 1], both[:, degree + 1 :]
     alive = jnp.any(values != -jnp.inf, axis=1)  # (NaN where H < 0, which has no logarithm)
@@ -255,7 +255,7 @@ def _downwards(step: Callable[[Any, Array], tuple[Any, None]], coefficients: Arr
     return state
 
 
-def _alternating_sums(rows: np.ndarray) -> np.ndarray:
+def alternating_sums(rows: np.ndarray) -> np.ndarray:
     """b_n = 2c_n - b_n+1, the first of them half of that, for the c in each column."""
     signs = (-1.0) ** np.arange(len(rows))[:, None]
     sums = 2.0 * signs * np.cumsum((signs * rows)[::-1], axis=0)[::-1]

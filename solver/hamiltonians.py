@@ -25,7 +25,7 @@ from quotegrid.models.contract import AbstractIntensity, phi1
 from quotegrid.solver.kernels import kernel
 
 _NEWTON_LIMIT = 120  # every second step at least halves the bracket or the move: 53 bits twice over
-_FROM_GUESS = 4  # steps: a good guess needs two
+_FROM_GUESS = 4  # steps: a good guess needs one or two
 _SETTLED = 1e-13  # of the markup: a Newton step below it is rounding
 _FREE = 1e-9  # of the markup: an offset that misses the first-order condition by more is held by a bound
 _TICK_SLACK = 1e-9  # a bound within this many ticks of a lattice point includes it
